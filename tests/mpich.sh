@@ -11,5 +11,5 @@ generator=()
 [[ -e build-mpich/CMakeCache.txt ]] || ! command -v ninja >/dev/null || generator=(-G Ninja)
 cmake -S . -B build-mpich "${generator[@]}" -DCMAKE_BUILD_TYPE=Release -DES_TESTS=ON -DES_WERROR=ON -DES_ELPA=OFF "-DMPI_C_COMPILER=$compiler" \
   "-DMPIEXEC_EXECUTABLE=$launcher" >/dev/null
-cmake --build build-mpich --parallel "$(nproc)" --target eigenscope mpi_tests
+cmake --build build-mpich --parallel "$(nproc)" --target eigenscope eigenscope_faults mpi_tests
 ctest --test-dir build-mpich --output-on-failure --no-tests=error "-j$(($(nproc) + 1))" -R '^mpi\.|^system\.test_(ranks|run|pack)$' "$@"

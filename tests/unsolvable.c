@@ -5,11 +5,11 @@
 
 enum { ORDER = 13, DOES_NOT_CONVERGE = 1 };
 
-typedef void tridiagonal_t(const char *, const int *, double *, const int *, double *, double *, double *, double *,
-                           const int *, int *, size_t);
+typedef void tridiagonal_t(const char *, const int *, double *, const int *, double *, double *, double *, int *,
+                           size_t);
 typedef void eigenvalues_t(const char *, const char *, const int *, double *, const int *, double *, double *,
                            const int *, int *, const int *, int *, size_t, size_t);
-__attribute__((visibility("default"))) tridiagonal_t dsytrd_;
+__attribute__((visibility("default"))) tridiagonal_t dsytd2_;
 __attribute__((visibility("default"))) eigenvalues_t dsyevd_;
 
 /* ISO C cannot cast an object pointer to a function pointer. */
@@ -18,14 +18,14 @@ static void find(void *function, size_t size, const char *name) {
   memcpy(function, &symbol, size);
 }
 
-void dsytrd_(const char *half, const int *n, double *a, const int *lda, double *d, double *e, double *tau, double *work,
-             const int *lwork, int *info, size_t length) {
+void dsytd2_(const char *half, const int *n, double *a, const int *lda, double *d, double *e, double *tau, int *info,
+             size_t length) {
   tridiagonal_t *original;
-  find(&original, sizeof original, "dsytrd_");
+  find(&original, sizeof original, "dsytd2_");
   if (*n == ORDER)
     *info = DOES_NOT_CONVERGE;
   else
-    original(half, n, a, lda, d, e, tau, work, lwork, info, length);
+    original(half, n, a, lda, d, e, tau, info, length);
 }
 
 void dsyevd_(const char *job, const char *half, const int *n, double *a, const int *lda, double *values, double *work,

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const fault_kind_names[FAULT_KINDS] = {"allocator", "store", "mpi"};
+const char *const fault_kind_names[FAULT_KINDS] = {"allocator", "store", "mpi", "stop"};
 const char *const fault_manner_names[FAULT_MANNERS] = {"once", "on", "kill"};
 bool fault_is_hosted;
 

@@ -9,7 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum fault_kind { FAULT_ALLOCATOR, FAULT_STORE, FAULT_MPI, FAULT_KINDS } fault_kind_t;
+/* FAULT_STOP is no failure: a question of a computation if it must stop (pace.h), answered by yes. */
+typedef enum fault_kind { FAULT_ALLOCATOR, FAULT_STORE, FAULT_MPI, FAULT_STOP, FAULT_KINDS } fault_kind_t;
 extern const char *const fault_kind_names[FAULT_KINDS];
 
 typedef enum fault_manner {
@@ -57,8 +58,9 @@ int64_t fault_open_mpi(void);
 bool fault_strikes(fault_kind_t kind, const char *name);
 void fault_opened_hdf5(int64_t change);
 void fault_opened_mpi(int64_t change);
-/* Set to stop time (clock.c). */
+/* Set to stop time, or to let it pass by so many seconds at each look at the clock (clock.c). */
 extern bool fault_clock_stands;
+extern double fault_clock_tick;
 /* Set by a program that has started MPI itself: the hosted command must neither start nor end MPI. */
 extern bool fault_is_hosted;
 

@@ -1,10 +1,10 @@
 /* The program with fault injection (eigenscope_faults), controlled by environment variables:
  *
- * - ES_FAULT=KIND:K[:MANNER][@RANK]: the K-th call of the kind (allocator, store, mpi) on that rank (default 0) fails:
- *   once (once), from then on (on), or by a kill (kill)
+ * - ES_FAULT=KIND:K[:MANNER][@RANK]: the K-th call of the kind (allocator, store, mpi, stop) on that rank (default 0)
+ * fails: once (once), from then on (on), or by a kill (kill)
  * - ES_FAULT_NOTES=FILE: at the end each rank writes FILE.<rank>, with a line for each call path: "kind name first last
  *   calls return-addresses"
- * - ES_FAULT_CLOCK=1: time stands still */
+ * - ES_FAULT_CLOCK=1: time stands still; ES_FAULT_TICK=SECONDS: so much passes at each look at the clock */
 #include "fault.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,6 +64,7 @@ __attribute__((constructor)) static void begin(void) {
   const char *text = getenv("ES_FAULT");
   notes = getenv("ES_FAULT_NOTES");
   fault_clock_stands = getenv("ES_FAULT_CLOCK") != NULL;
+  if (getenv("ES_FAULT_TICK")) fault_clock_tick = atof(getenv("ES_FAULT_TICK"));
   if (text) read_plan(text, &plan);
   if (notes) atexit(write_notes);
   if (text || notes) fault_arm(&plan, notes != NULL);

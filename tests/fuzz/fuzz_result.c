@@ -11,7 +11,7 @@ static void show(const char *path) {
   for (int format = ES_SHOW_TABLE; format <= ES_SHOW_JSON; format++) {
     es_status_t status = {0};
     es_text_t text = {0};
-    fuzz_expect(es_result_show(&text, path, (es_show_format_t)format, ES_DELTA_ANY, &status), &status, path);
+    fuzz_expect(es_result_show(&text, path, (es_show_format_t)format, ES_DELTA_ANY, NULL, &status), &status, path);
     es_text_destroy(&text);
   }
 }
@@ -29,10 +29,11 @@ static void merge(const char *folder) {
   es_status_t status = {0};
   size_t sum = 0;
   snprintf(to, sizeof to, "%s/merged.h5", folder);
-  fuzz_expect(es_merge_create(&merge, folder, ids, 1, true, NULL, NULL, &status), &status, "out of memory");
+  fuzz_expect(es_merge_create(&merge, folder, ids, 1, ES_MERGE_SPECTRA | ES_MERGE_CAREFUL, NULL, NULL, &status),
+              &status, "out of memory");
   if (merge != NULL && es_merge_outcome(merge, 0) != ES_OUTCOME_DAMAGED) {
     fuzz_require(es_merge_write(merge, to, &header, &status) == ES_OK, status.message);
-    fuzz_require(es_merged_read(to, ES_DELTA_ANY, visit, &sum, &status) == ES_OK, status.message);
+    fuzz_require(es_merged_read(to, ES_DELTA_ANY, NULL, visit, &sum, &status) == ES_OK, status.message);
   }
   es_merge_destroy(merge);
 }
@@ -49,7 +50,7 @@ static void fuzz_one(const uint8_t *data, size_t size) {
   const char *path = fuzz_file("points/0123456789abcdef.h5", data, size);
   es_result_summarize(&summary, path);
   if (es_merged_check(path)) {
-    fuzz_expect(es_merged_read(path, ES_DELTA_ANY, visit, &sum, &status), &status, path);
+    fuzz_expect(es_merged_read(path, ES_DELTA_ANY, "*", visit, &sum, &status), &status, path);
   } else {
     show(path);
     merge(fuzz_folder());

@@ -49,13 +49,16 @@ static void fuzz_one(const uint8_t *data, size_t size) {
   es_eigenspaces_destroy(spaces);
   fuzz_require(es_eigenspaces_create(&spaces, &shape, &(es_status_t){0}) == ES_OK, "no eigenspaces");
   es_result_t *result = make_result();
-  const es_state_content_t content = {.result = result, .restore = take, .restore_context = spaces};
+  es_journal_t journal = {0};
+  const es_state_content_t content = {
+      .result = result, .journal = &journal, .restore = take, .restore_context = spaces};
   es_code_t code = es_state_resume(&epoch, path, &key, &group, &content, false, warning, &status);
   if (code == ES_OK && epoch >= 0) {
     code = es_eigenspaces_resume(spaces, &status);
     fuzz_require(epoch < EPOCHS - 1 && es_state_epoch(path, key.point_id) == epoch, "another epoch");
   }
   fuzz_expect(code, &status, "");
+  es_journal_close(&journal);
   es_result_destroy(result);
   es_eigenspaces_destroy(spaces);
 }

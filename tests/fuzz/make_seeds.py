@@ -109,8 +109,16 @@ def job():
         b" datasets: {a: {format: idx, path: ${PATH}/$$x, fit: pad, normalize: {mean: [0.1], std: [1, 2, 3]}}}}\n")
 
 
+    put("job", "resolved", b"# A resolved job, written by eigenscope: all settings.\n# job: /x/y.yaml\n# set: train.epochs=3\n"
+        b"output: \"/x/z\"\nname: \"x\"\ngrid:\n  - dataset: [\"a\",  # line 3\n      \"b\"]  # line 4\n    model: [\"mlp\"]  # line 12345678\n"
+        b"datasets:\n  \"a\":  # line 7\n    format: synthetic\n  \"b\":  # line x9\n    format: synthetic\n")
     put("job", "sets", b"name: x\ngrid: {dataset: a, model: mlp}\ndatasets: {a: {format: synthetic}}\n\0grid.seed=[1, 2]\0train.epochs=3\0"
         b"datasets.a.classes=4")
+    put("job", "described", b"name: u\ngrid: {dataset: fashion-mnist, model: m, model.d: [1, 2], classes: 10}\nmodels:\n m:\n"
+        b"  parameters: {d: 2, e: 0.5}\n  layers:\n  - conv: {name: a, channels: 8 * d, kernel: [3, 1], stride: 2, padding: same}\n"
+        b"  - repeat: {times: d, layers: [scope: {name: \"b{i+1}\", layers: [residual: {layers: [batch_norm, dropout: {rate: e}],\n"
+        b"    shortcut: [tanh]}]}]}\n  - parallel: {join: concat, branches: [[], [slice: {channels: 4, first: 1}], [relu: {from: a}]]}\n"
+        b"  - tokens\n  - class_token: {tensors: {weight: c}}\n  - self_attention: {heads: 1}\n  - pick\n  - linear: {features: classes}\n")
 
 
 def weights():

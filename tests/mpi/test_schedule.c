@@ -61,9 +61,12 @@ static int64_t take_all(es_schedule_t *schedule, int64_t n, int64_t *counts) {
     for (double end = es_clock() + (rank % 3 == 0 ? 0.01 : 0.001); es_clock() < end;) es_schedule_progress(schedule);
     if (in_group != 0) continue;
     counts[point - 100]++;
-    const int64_t place = es_schedule_finished(schedule, point);
     int64_t finished;
     double share;
+    for (int i = 1; i < 4; i++) es_schedule_advance(schedule, 0.25 * i, i == 1); /* a quarter was done before */
+    const double left = es_schedule_left(schedule, 10.0, &finished);
+    CHECK(isfinite(left) && left >= 0.0 && finished >= 0);
+    const int64_t place = es_schedule_finished(schedule, point);
     es_schedule_look(schedule, &finished, &share);
     CHECK(place > taken && finished >= place && finished <= n && share > 0.0 && share < 1.0 + 1e-4);
   }
@@ -91,6 +94,8 @@ static void check_hand_out(MPI_Comm comm, int per_point, int64_t n) {
     double share;
     es_schedule_look(schedule, &finished, &share);
     CHECK(finished == n && (n == 0 || fabs(share - 1.0) < 1e-4));
+    CHECK(n == 0 ? isnan(es_schedule_left(schedule, 10.0, &finished))
+                 : es_schedule_left(schedule, 10.0, &finished) < 10.0 * 2e-4);
   }
   es_schedule_destroy(schedule);
 }
@@ -123,6 +128,26 @@ TEST(balance) {
   CHECK(es_schedule_next(schedule) == -1);
   ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &taken, 1, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD));
   CHECK(taken == POINTS);
+  es_schedule_destroy(schedule);
+}
+
+/* What an earlier run did is not counted as speed: a half done before and a quarter in 10 s leave 10 s. */
+TEST(time_left) {
+  const int64_t order[] = {7};
+  const double cost[] = {5.0};
+  es_schedule_t *schedule;
+  int64_t finished;
+  CHECK(es_schedule_create(&schedule, MPI_COMM_WORLD, 1, order, cost, 1, fresh()) == ES_OK);
+  if (es_schedule_next(schedule) == 7) {
+    CHECK(isnan(es_schedule_left(schedule, 10.0, &finished)));
+    es_schedule_advance(schedule, 0.5, true);
+    CHECK(isnan(es_schedule_left(schedule, 10.0, &finished)));
+    es_schedule_advance(schedule, 0.75, false);
+    es_schedule_advance(schedule, 0.6, false); /* never back */
+    CHECK(fabs(es_schedule_left(schedule, 10.0, &finished) - 10.0) < 1e-3 && finished == 0);
+    CHECK(es_schedule_finished(schedule, 7) == 1);
+    CHECK(es_schedule_left(schedule, 10.0, &finished) == 0.0 && finished == 1);
+  }
   es_schedule_destroy(schedule);
 }
 

@@ -46,7 +46,7 @@ static void check_passes(const es_graph_t *graph, es_group_t *group, es_capture_
   es_traffic_t counted = {0};
   const int64_t batches[] = {BATCH};
   group->traffic = &counted;
-  CHECK(es_model_create(&model, graph, group, batches, 1, true, fresh()) == ES_OK);
+  CHECK(es_model_create(&model, graph, group, &(es_model_setup_t){batches, 1, true, ES_FLOAT32}, fresh()) == ES_OK);
   es_model_initialise(model, 0);
   es_pass_t pass = {
       .n = BATCH, .training = true, .feed = {fetch, NULL, labels}, .observer = es_capture_observer(capture)};

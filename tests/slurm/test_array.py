@@ -1,5 +1,6 @@
 """slurm/submit.sh, array.sbatch and resubmit.sh on a real SLURM cluster, started on this machine by the test: an array whose
 tasks are told to stop, requeued, killed and resubmitted gives the same merged file as one plain mpirun."""
+import json
 import os
 import pathlib
 import re
@@ -105,7 +106,7 @@ class Array(results.Case):
 
     def started(self, points):
         """Points with a saved state that is far from the last epoch."""
-        rows = [line.split() for line in self.status("--points", points, expect=None).splitlines()]
+        rows = [line.split() for line in self.status("--saved", "--points", points, expect=None).splitlines()]
         return [row[0] for row in rows if "started" in row and 1 <= int(row[row.index("started") + 1].split("/")[0]) <= 30]
 
     def kill(self, task):
@@ -183,9 +184,112 @@ class Array(results.Case):
         self.assertEqual((task["JobState"], task["Restarts"]), ("CANCELLED", "0"), self.logs())
         self.assertEqual(self.status("--missing"), "0-5\n")
 
+    # ---- what was submitted is what runs, from wherever it was submitted ----
+
+    def script(self, name, *words, expect=0, **env):
+        done = subprocess.run([self.folder / "a tree/slurm" / name, *words], cwd=self.work, env=self.env | env,
+                              capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, expect, f"{done.stdout}\n{done.stderr}")
+        return done
+
+    def ids(self, *options):
+        done = self.call(harness.PROGRAM, "plan", "jobs/quickstart.yaml", *SETS, *options, "--format", "json")
+        return {point["id"] for point in json.loads(done.stdout)["points"]}
+
+    def results_of(self, folder):
+        return {path.stem for path in (self.work / folder / "points").rglob("*.h5")}
+
+    def test_edited_while_it_waits(self):
+        job = self.work / "jobs/quickstart.yaml"
+        self.call("scontrol", "update", "partitionname=main", "state=down")
+        array, merge = self.submit("submit.sh", "--points", "1,3", "--set", "train.epochs=1")
+        submitted = self.ids("--set", "train.epochs=1", "--points", "1,3")
+        text = job.read_text()
+        job.write_text(re.sub("(?m)^  seed: .*", "  seed: [7, 8]", text))
+        self.assertFalse(submitted & self.ids("--set", "train.epochs=1"))
+        edited = job.read_text()
+        job.unlink()
+        self.call("scontrol", "update", "partitionname=main", "state=up")
+        self.until(lambda: self.ended(merge))
+        self.assertEqual(self.results_of("results/quickstart"), submitted, self.logs())
+
+        # Resubmitted, the job is still the submitted one, whose file is used again.
+        job.write_text(edited)
+        folder = self.work / "results/quickstart/slurm"
+        jobs = sorted(folder.glob("job-*.yaml"))
+        self.assertEqual(len(jobs), 1)
+        done = self.script("resubmit.sh", *SETS, "--set", "train.epochs=1", "--points", "0-5", "jobs/quickstart.yaml",
+                           "-n", "2", "--time=10", "--mem-per-cpu=100")
+        self.assertIn("jobs/quickstart.yaml is not as it was submitted: this completes the submitted job", done.stdout)
+        merge = re.search(r"^merge (\d+): ", done.stdout, re.M).group(1)
+        self.until(lambda: self.ended(merge))
+        job.write_text(text)
+        self.assertEqual(self.results_of("results/quickstart"), self.ids("--set", "train.epochs=1"), self.logs())
+        self.assertEqual(sorted(folder.glob("job-*.yaml")), jobs)
+        self.assertEqual(self.status("--missing", "--set", "train.epochs=1", expect=0), "")
+        self.assert_merged(merge, "")
+
+    def test_from_within_a_job_into_a_strange_folder(self):
+        # The memory of the job that submits, the working directory and the name of the folder must not matter.
+        for output, words in (("a \\ %j 'q\"$HOME", []), ("50% 'done' \"x\";#", ["--chdir", "/"])):
+            inner = self.write("inner.sh", '#!/usr/bin/env bash\nexec "$@"\n')
+            command = [self.folder / "a tree/slurm/submit.sh", *SETS, "--set", "train.epochs=1", "--points", "0", "--output",
+                       output, "jobs/quickstart.yaml", "-n", "2", "--mem-per-cpu=150", *words]
+            env = {"PMIX_RANK": "1", "SQUEUE_STATES": "SUSPENDED", "SBATCH_ARRAY_INX": "0-2", "SBATCH_WAIT": "1"}
+            self.env |= env
+            job = self.call("sbatch", "--parsable", "--array=0-0", "-n", "1", "--mem=200",
+                            f"--output={self.folder}/log", inner, *command).stdout.strip()
+            for name in env:
+                del self.env[name]
+            self.until(lambda: self.ended(job))
+            log = (self.folder / "log").read_text()
+            (self.folder / "log").unlink()
+            found = re.search(r"array (\d+): .*\nmerge (\d+): ", log)
+            self.assertTrue(found, log)
+            array, merge = found.groups()
+            self.until(lambda: self.ended(merge))
+            logs = self.work / output / "slurm"
+            self.assertEqual(len(self.results_of(output)), 1, "".join(path.read_text() for path in logs.glob("*.log")))
+            self.assertIn("launcher ended with code 0", (logs / f"{array}_0.log").read_text())
+            self.assertIn("merged 1 of 6 points", (logs / f"{merge}_merge.log").read_text())
+            self.assertTrue((self.work / output / "quickstart.h5").exists())
+
+    def test_submissions_that_submit_nothing(self):
+        job = ["jobs/quickstart.yaml", "-n", "2"]
+        for words in (["--partition=none"], ["--mem=900T"], ["--wrap", "true"], ["--usage"]):
+            self.assertIn("sbatch has submitted nothing", self.script("submit.sh", *SETS, *job, *words, expect=1).stderr)
+        done = self.script("submit.sh", *SETS, *job, "--test-only")
+        self.assertEqual((done.stdout, done.stderr.count(" to start at ")), ("", 2))
+        done = self.script("submit.sh", *SETS, "--dry-run", "--at-once", "1", *job)
+        self.assertIn("--array=0-0%1", done.stdout)
+        self.assertIn(" --dependency=afterany:ARRAY ", done.stdout)
+        for script in ("array.sbatch", "merge.sbatch"):
+            self.assertIn((harness.SOURCE / "slurm" / script).read_text(), done.stdout)
+        self.assertEqual(self.call("squeue", "-h").stdout, "")
+        self.assertFalse((self.work / "results").exists())
+        # An array in the queue blocks a second one, whatever its comment and the caller's settings of squeue are.
+        done = self.script("submit.sh", *SETS, *job, "--comment=mine", "--hold")
+        array = re.match(r"array (\d+)", done.stdout).group(1)
+        for words in ([], ["--comment", "other"]):
+            done = self.script("submit.sh", *SETS, *job, *words, expect=1, SQUEUE_PARTITION="urgent")
+            self.assertIn(f"array {array} for results/quickstart is still in the queue", done.stderr)
+        self.assertIn("mine", self.call("squeue", "-h", "-o", "%k").stdout)
+        self.assertEqual(len(list((self.work / "results/quickstart/slurm").iterdir())), 2)
+
+    def test_preempted_task_returns(self):
+        array, merge = self.submit("submit.sh", "--points", "3")
+        self.until(lambda: self.started("3"))
+        other = self.call("sbatch", "--parsable", "-p", "urgent", "-n", "4", "--output=/dev/null", "--wrap", "sleep 1").stdout
+        self.until(lambda: self.ended(merge))
+        task = self.facts(array)[0]
+        self.assertEqual((task["JobState"], task["Restarts"]), ("COMPLETED", "1"), self.logs())
+        self.assertEqual(self.ended(other.strip())["JobState"], "COMPLETED")
+        self.assertIn(f"{array}_0: unfinished, preempted, requeued", self.log(f"{array}_0.log"))
+        self.assertEqual(self.status("--points", "3", "--missing", expect=0), "")
+
     def saved(self, points):
         """Last saved epoch of incomplete points: 0 if nothing is saved, 40 when complete."""
-        rows = [line.split() for line in self.status("--points", points, expect=None).splitlines()]
+        rows = [line.split() for line in self.status("--saved", "--points", points, expect=None).splitlines()]
         rows = {row[0]: row for row in rows if row and row[0].isdigit() and len(row) > 5}
         return {point: 40 if "complete" in row else int(row[row.index("started") + 1].split("/")[0]) if "started" in row else 0
                 for point, row in rows.items()}

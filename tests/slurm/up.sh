@@ -68,6 +68,8 @@ DefMemPerCPU=256
 SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0,bf_interval=1
 PriorityType=priority/basic
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
 EnforcePartLimits=ALL
 ReturnToService=2
 MaxArraySize=101
@@ -79,7 +81,8 @@ JobRequeue=1
 PropagateResourceLimitsExcept=MEMLOCK
 SlurmdParameters=config_overrides
 NodeName=$host NodeAddr=127.0.0.1 CPUs=$cpus Boards=1 SocketsPerBoard=1 CoresPerSocket=$cpus ThreadsPerCore=1 RealMemory=$memory State=UNKNOWN
-PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE DefaultTime=00:10:00 State=UP
+PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE DefaultTime=00:10:00 PriorityTier=1 State=UP
+PartitionName=urgent Nodes=$host MaxTime=INFINITE DefaultTime=00:10:00 PriorityTier=2 PreemptMode=OFF State=UP
 CONF
 export SLURM_CONF=$base/etc/slurm.conf
 

@@ -63,10 +63,24 @@ def different_results(a, b):
                     if name not in OF_THE_RUN and not np.array_equal(one.get(name), other.get(name))]
 
 
+def power_law(values, last):
+    """alpha-ReQ, as its authors' code: weighted normal equations over the values 4 to `last`."""
+    if last < 7:
+        return dict.fromkeys(("alpha_req", "alpha_req_r2", "alpha_req_last"), np.nan)
+    i = np.arange(4, last + 1)
+    x, y = np.stack([-np.log(i), np.ones(len(i))], axis=1), np.log(values[i - 1])
+    fit = np.linalg.solve(x.T @ (x / i[:, None]), x.T @ (y / i))
+    return {"alpha_req": fit[0], "alpha_req_r2": 1 - ((y - x @ fit) ** 2).sum() / ((y - y.mean()) ** 2).sum(), "alpha_req_last": last}
+
+
 def quantities(values):
     """The quantities of results, computed from the eigenvalues of one layer."""
     shares = values[values > 0] / values.sum()
-    return {"trace": values.sum(), "effective_rank": np.exp(-(shares * np.log(shares)).sum()),
+    roots = np.sqrt(values) / np.sqrt(values).sum() + 1e-7
+    rank = int((values > values[0] * len(values) * np.finfo(np.float32).eps).sum())
+    return {**power_law(values, min(rank, 100)), "numerical_rank": rank, "spectral_entropy": -(shares * np.log(shares)).sum(),
+            "rankme": np.exp(-(roots * np.log(roots)).sum()),
+            "trace": values.sum(), "effective_rank": np.exp(-(shares * np.log(shares)).sum()),
             "participation_ratio": 1 / (shares ** 2).sum(), "first_component_share": shares[0],
             "stable_rank": values.sum() / values.max()}
 
@@ -104,6 +118,70 @@ def edit_metadata(path, **changes):
     for own in ("writer", "xxh3"):
         del metadata[own]
     write_safetensors(path, tensors, {**metadata, **changes})
+
+
+class Journal:
+    """Reads the tensors of a journal; src/checkpoint/journal.c describes the format. Hashes are not checked."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def number(self):
+        value = shift = 0
+        while True:
+            byte = self.data[self.at]
+            self.at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    def bytes(self, size):
+        self.at += size
+        return self.data[self.at - size:self.at]
+
+    def declare(self):
+        name, dtype = (self.bytes(self.number()).decode() for _ in range(2))
+        shape = [self.number() for _ in range(self.number())]
+        row = self.number()
+        tensor = np.empty(shape, DTYPES[dtype])
+        tensor[...] = np.frombuffer(self.bytes(tensor.itemsize), tensor.dtype)[0]
+        return name, tensor, tensor.reshape(-1, row)
+
+    def read(self, tensors):
+        number, runs = -1, []
+        while self.at < len(self.data):
+            step, kind = divmod(self.number(), 4)
+            number += -(step // 2) if step % 2 else step // 2
+            if kind == 0:
+                tensors.append(self.declare())
+            elif kind == 3:
+                tensors[number] = (None, None, None)
+            else:
+                rows = tensors[number][2]
+                if kind == 1:
+                    runs, end = [], 0
+                    for _ in range(self.number()):
+                        first = end + self.number()
+                        end = first + self.number()
+                        runs.append((first, end))
+                for first, end in runs:
+                    size = rows[first:end].nbytes
+                    rows[first:end] = np.frombuffer(self.bytes(size), rows.dtype).reshape(end - first, -1)
+
+
+def read_state(path):
+    """As read_safetensors, with the tensors of the journal."""
+    tensors, metadata = read_safetensors(path)
+    found = []
+    for segment in metadata["journal"].split():
+        name, length, _ = segment.split(":")
+        data, at = (path.parent / name).read_bytes()[:int(length)], len("eigenscope journal 1\n")
+        while at < len(data):
+            size, = struct.unpack_from("<Q", data, at)
+            Journal(data[at + 8:at + 8 + size]).read(found)
+            at += size + 16
+    return {**tensors, **{name: tensor for name, tensor, _ in found if name}}, metadata
 
 
 # ---- what --verbose says ----
@@ -159,6 +237,7 @@ def ranks_of(pid):
 class Case(harness.Case):
     """A test that runs jobs and checks their results."""
     job = JOB
+    always = ()  # options of every run
     undisturbed = None  # see use_whole; removed with the class
 
     def setUp(self):
@@ -184,17 +263,17 @@ class Case(harness.Case):
     def run_job(self, *arguments, output="out", sets=(), **options):
         """Runs `eigenscope run job.yaml --output OUTPUT --set SET...`."""
         options_of_sets = [word for value in sets for word in ("--set", value)]
-        return self.run_program("run", "job.yaml", "--output", output, *options_of_sets, *arguments, **options)
+        return self.run_program("run", "job.yaml", "--output", output, *options_of_sets, *self.always, *arguments, **options)
 
     def start_job(self, *arguments, output="out", ranks=0):
         """Starts a run in the background in its own session; the end of the test kills all its processes."""
-        command = [harness.PROGRAM, "run", "job.yaml", "--output", output, *map(str, arguments)]
+        command = [harness.PROGRAM, "run", "job.yaml", "--output", output, *self.always, *map(str, arguments)]
         if ranks:
             command = [*harness.MPIRUN, "-n", str(ranks), *command]
-        # Files that a killed MPI leaves are removed with the folder of the test.
-        place = self.folder / "mpi"
-        place.mkdir(exist_ok=True)
-        environment = {f"OMPI_MCA_{name}": str(place) for name in ("orte_tmpdir_base", "btl_vader_backing_directory",
+        # Files that a killed MPI leaves are removed with the folder of the test. Each run has its own place: one run could
+        # remove a shared place under another.
+        place = tempfile.mkdtemp(prefix="mpi-", dir=self.folder)
+        environment = {f"OMPI_MCA_{name}": place for name in ("orte_tmpdir_base", "btl_vader_backing_directory",
                                                                      "osc_sm_backing_directory")}
         process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                    env={**os.environ, **environment}, start_new_session=True)
@@ -218,9 +297,9 @@ class Case(harness.Case):
         return {path.stem: path for path in (self.folder / output / "points").glob("*.h5")}
 
     def files(self, output="out"):
-        """Everything below the output folder."""
+        """Everything below the output folder, except rates.json, which every run writes."""
         return sorted(str(path.relative_to(self.folder / output)) for path in (self.folder / output).rglob("*")
-                      if not path.is_dir())
+                      if not path.is_dir() and path.name != "rates.json")
 
     def missing(self, output="out", expect=3):
         """Output of `status --missing`."""

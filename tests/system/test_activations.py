@@ -48,14 +48,19 @@ class Activations(harness.Case):
             error = np.abs(found - expected).max() / max(expected.max(), 1e-300)
             self.assertLess(error, 1e-13 if values.dtype == "f8" else 1e-6, name)
 
-    def test_more_layers_than_a_result_holds(self):
-        layers = {f"layer{i}": np.eye(4, 2, dtype="f4") for i in range(513)}
-        self.write_file("acts.h5", layers)
-        job = self.write("job.yaml", JOB % ("", ""))
-        for command in ("plan", "run"):
-            done = self.run_program(command, job, expect=1)
-            self.assertIn("job.yaml:3: the files have 513 layers to measure, but a result can hold at most 512;", done.stderr)
-        self.run_program("run", job, "--quiet", "--output", "fewer", "--set", 'measure.layers=["layer1*"]')
+    def test_any_number_of_layers(self):
+        """Many layers, with everything that is stored per layer."""
+        layers = {f"layer{i}": np.eye(4, 2, dtype="f4") for i in range(3000)}
+        self.write_file("acts.h5", {**layers, "labels": np.array([0, 1, 0, 1])})
+        job = self.write("job.yaml", JOB % (", labels: labels", ", eigenspace: store") + "probe: {epochs: all}\n")
+        self.run_program("plan", job)
+        self.run_program("run", job, "--quiet", "--output", "many")
+        self.run_program("merge", job, "--output", "many", "--to", "many.h5")
+        self.assertIn("1.0000", self.run_program("status", job, "--output", "many").stdout)
+        with self.result("many") as file:
+            self.assertEqual(len(file["layer"]), 3000)
+            self.assertTrue((file["saturation"][0, 0] == 1).all())
+            self.assertTrue((file["probe_converged"][0] == 1).all())
 
     def test_numbers_and_the_same_bits_on_any_number_of_ranks(self):
         job = self.write("job.yaml", JOB % ("", ""))
@@ -145,6 +150,21 @@ class Activations(harness.Case):
         self.check_numpy(self.result("out"))
         self.check_numpy(self.result("out"), split=1)
 
+    def test_what_xarray_stores_beside_layers(self):
+        """Dimension scales, single values and lists of texts are left out; labels are not, even as a scale."""
+        with h5py.File(self.folder / "x.nc", "w") as file:
+            for name in ("fc1", "fc2"):
+                file[name] = np.random.default_rng(1).normal(size=(9, 4)).astype("f4")
+            file["labels"] = np.arange(9) % 3
+            file["unit"] = np.arange(4.0)
+            for name in ("unit", "labels"):
+                file[name].make_scale(name)
+            file["fc1"].dims[1].attach_scale(file["unit"])
+            file["loss"], file["note"], file["words"] = 0.5, "text", [b"a", b"b"]
+        self.write("x.yaml", "name: x\nsource: activations\nactivations: {file: x.nc}\n")
+        shown = self.run_program("plan", "x.yaml").stdout
+        self.assertRegex(shown, r"fc1 .*\nfc2 .*\n\n1 file of 9 samples, 3 classes")
+
     def test_epochs(self):
         layers = [{"fc": self.layers["fc"] * scale} for scale in (1, 2, 3)]
         for epoch, values in zip((0, 1, 5), layers):
@@ -182,7 +202,7 @@ class Activations(harness.Case):
         self.run_program("run", job, "--quiet")
         self.write_file("acts.h5", {"fc": self.layers["fc"] + 1.0})
         done = self.run_program("run", job, expect=1)
-        self.assertIn("was measured on other activations", done.stderr)
+        self.assertIn("was measured on other files", done.stderr)
 
 
 if __name__ == "__main__":

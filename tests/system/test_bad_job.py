@@ -56,6 +56,46 @@ class BadJob(harness.Case):
         self.refuse(GOOD.replace("dataset: shapes", "dataset: shape"),
                     'job.yaml:3: unknown dataset "shape"; did you mean "shapes"?')
 
+    def test_all_faults_at_once(self):
+        """Each fault has its line of the job, in the order of the file; the exit code is that of one fault."""
+        text = ("name: bad\nlr: 0.1\ngrid:\n  dataset: [shapes, mnsit]\n  model: VGG11\n  width: [1/8, 1/100]\n  seeds: [0, 1]\n"
+                "datasets:\n  shapes: {format: synthetic, sise: 16}\n  mnist: {format: idx}\n"
+                "train: {epochs: many, batch_size: 64, schedule: {step: 0, gama: 2}}\nprobe: {epochs: [90]}\n")
+        self.write("job.yaml", text)
+        for command in ("plan", "run", "status"):
+            done = self.run_program(command, "job.yaml", expect=1)
+            self.assertEqual(done.stderr.splitlines(), [
+                'eigenscope: job.yaml:2: unknown key "lr"; did you mean "train.learning_rate"?',
+                'eigenscope: job.yaml:4: unknown dataset "mnsit"; did you mean "mnist"?',
+                'eigenscope: job.yaml:5: unknown model "VGG11"; did you mean "vgg11"?',
+                'eigenscope: job.yaml:6: grid.width must be a ratio from 1/64 to 16, as in 1/16, 0.125 or 2, not "1/100"',
+                'eigenscope: job.yaml:7: unknown key "seeds" in grid; did you mean "seed"?',
+                'eigenscope: job.yaml:9: unknown key "sise" in datasets.shapes; did you mean "size"?',
+                "eigenscope: job.yaml:10: datasets.mnist has no path; it needs the folder of the IDX files",
+                'eigenscope: job.yaml:11: train.epochs must be an integer from 1 to 100000, not "many"',
+                'eigenscope: job.yaml:11: unknown key "batch_size" in train; did you mean "batch"?',
+                'eigenscope: job.yaml:11: train.schedule.step must be an integer from 1 to 100000, not "0"',
+                'eigenscope: job.yaml:11: unknown key "gama" in train.schedule; did you mean "gamma"?'])
+            self.assertFalse((self.folder / "results").exists())
+
+    def test_all_faults_of_set_datasets_and_points(self):
+        done = self.refuse_all(["grid.sed=1", "train.epochs=0", "lr=1"])
+        self.assertEqual({line.split(": ")[1] for line in done}, {"--set grid.sed=1", "--set train.epochs=0", "--set lr=1"})
+        done = self.refuse_all(["datasets.a={format: idx, path: gone}", "datasets.b={format: hdf5, path: gone.h5}",
+                                "grid.dataset=[a, shapes, b]"])
+        self.assertEqual([line.split(": ")[2] for line in done], ["dataset a", "dataset b"])
+        done = self.refuse_all(["grid.width=[1/64, 1]", "grid.classes=[3, 4, 5]"])
+        self.assertEqual(len(done), 3)  # one network without channels, and two numbers of classes
+        done = self.refuse_all([f"grid.seed={[-i for i in range(1, 31)]}"])
+        self.assertEqual((len(done), done[-1]), (21, "eigenscope: 10 more faults are not shown"))
+
+    def refuse_all(self, sets):
+        self.write("job.yaml", GOOD)
+        options = [word for value in sets for word in ("--set", value)]
+        done = self.run_program("plan", "job.yaml", *options, expect=1)
+        self.assertEqual((done.stdout, self.run_program("run", "job.yaml", *options, ranks=2, expect=1).stdout), ("", ""))
+        return done.stderr.splitlines()
+
     def test_set(self):
         self.refuse(GOOD, '--set train.epochs=x: train.epochs must be an integer from 1 to 100000, not "x"',
                     sets=["train.epochs=x"])
@@ -74,6 +114,16 @@ class BadJob(harness.Case):
             self.assertEqual(done.stderr, "eigenscope: gone.yaml: cannot be read: No such file or directory\n")
             done = self.run_program(command, ".", expect=1)
             self.assertEqual(done.stderr, "eigenscope: .: cannot be read: Is a directory\n")
+
+    def test_byte_order_marks(self):
+        """Editors on Windows write a mark, CRLF, or UTF-16."""
+        text = GOOD.replace("\n", "\r\n")
+        (self.folder / "job.yaml").write_bytes(b"\xef\xbb\xbf" + text.encode())
+        self.run_program("plan", "job.yaml")
+        for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
+            (self.folder / "job.yaml").write_bytes(text.encode(encoding))
+            self.assertEqual(self.run_program("plan", "job.yaml", expect=1).stderr,
+                             "eigenscope: job.yaml:1: the job file is UTF-16 text; save it as UTF-8\n")
 
     def idx_job(self):
         return GOOD.replace("{format: synthetic, classes: 3, size: 16, train: 30, eval: 12}", "{format: idx, path: data}")
@@ -206,6 +256,8 @@ class BadOption(harness.Case):
 
     def test_groups(self):
         self.refuse("--ranks-per-point 3: must be a power of two (1, 2, 4, 8, ...)", "--ranks-per-point", "3", ranks=3)
+        self.refuse("--ranks-per-point 3: there is only 1 rank; use mpirun -n 3 or more for files; networks need a power of two "
+                    "(1, 2, 4, 8, ...)", "--ranks-per-point", "3")
         self.refuse("--ranks-per-point 2: there is only 1 rank; use mpirun -n 2 or more", "--ranks-per-point", "2")
         self.refuse("--ranks-per-point 2: point 0 has only 1 lane, and at most one rank per lane can work on it (set "
                     "train.lanes: 2)", "--ranks-per-point", "2", "--set", "train.lanes=1", ranks=2)

@@ -42,6 +42,10 @@ class Bench(harness.Case):
         done = self.run_program("bench", "train", "--model", "vgg11", "--widths", "1/16,1/8", "--samples", 64, "--pairs", 1,
                                 "--batch", 32)
         self.assertEqual([row[0] for row in self.rows(done.stdout, "width")], ["1/16", "1/8"])
+        self.assertIn(", batch 32, float32; oneDNN ", done.stdout)
+        done = self.run_program("bench", "train", "--model", "vgg11", "--widths", "1/64", "--samples", 32, "--pairs", 1,
+                                "--batch", 32, "--precision", "bfloat16", env={"DNNL_MAX_CPU_ISA": "AVX2"})
+        self.assertIn(", batch 32, bfloat16 (emulated); oneDNN ", done.stdout)
 
     def test_profile(self):
         done = self.run_program("bench", "train", "--model", "resnet18", "--widths", "1/16", "--samples", 64, "--pairs", 1,
@@ -69,8 +73,9 @@ class Bench(harness.Case):
                                    (["spectrum", "--who", "each"], "--who: must include alone when there is only one rank"),
                                    (["spectrum", "--orders", "12;"], "--orders 12;: must be at most 16 numbers from 1 to"),
                                    (["covariance", "--widths", "0"], "--widths 0: must be at most 16 numbers from 1 to"),
-                                   (["train", "--model", "vgg12"], "--model vgg12: there is no built-in network with this name"),
+                                   (["train", "--model", "vgg12"], "--model vgg12: there is no built-in network and no file with this name"),
                                    (["train", "--widths", "x"], "x"),
+                                   (["train", "--precision", "half"], "--precision half: must be float32 or bfloat16"),
                                    (["probe", "--steps", "0"], "--steps 0: must be at most 16 numbers from 1 to"),
                                    (["probe", "--file", "x.h5", "--classes", "3"], "--classes and --features cannot be used with --file"),
                                    (["colour"], "bench needs one of train, covariance, spectrum and probe")):
@@ -83,6 +88,24 @@ class Bench(harness.Case):
         self.assertEqual(done.returncode, 0, done.stderr)
         return [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines() if line.startswith("|")]
 
+    def test_train_vs_torch_profiles(self):
+        rows = self.script("train_vs_torch.py", "--only", "profiles", "--rows", "vgg16:1/16,resnet18:1/16", "--samples", "32",
+                           "--precisions", "float32")
+        self.assertEqual([row[:2] for row in rows[2:]], [["vgg16, 1/16", "float32"], ["resnet18, 1/16", "float32"]])
+        for row in rows[2:]:
+            self.assertEqual(len(row), len(rows[0]))
+            self.assertAlmostEqual(float(row[-3][:-2]), 100 * (float(row[2]) + float(row[3])) / float(row[9]), delta=0.5)
+
+    def test_train_vs_torch_rates(self):
+        try:
+            import torch  # noqa: F401
+        except ImportError:
+            self.skipTest("python3-torch is not installed")
+        heading, _, row = self.script("train_vs_torch.py", "--only", "rates", "--rows", "resnet18:1/16", "--samples", "32",
+                                      "--precisions", "float32", "--python", sys.executable)
+        self.assertEqual(len(row), len(heading))
+        self.assertAlmostEqual(float(row[1]) / float(row[2]), float(row[3]), delta=0.01 * float(row[3]) + 0.01)
+
     def test_spectrum_table(self):
         heading, _, *rows = self.script("spectrum.py", "--orders", "16,32", "--ranks", "1,2")
         self.assertEqual(heading[:5], ["order", "dsyevd, 1 rank", "two-stage LAPACK, 1 rank", "two-stage LAPACK, each of 2 ranks",
@@ -90,6 +113,15 @@ class Bench(harness.Case):
         self.assertEqual([row[0] for row in rows], ["16", "32"])
         for row in rows:  # seconds, GFLOP/s, speed-up relative to the best on one rank
             self.assertEqual(max(cell.split(", ")[2] for cell in row[1:3]), "1.00")
+
+    def test_probe_vs_sklearn_table(self):
+        try:
+            import sklearn  # noqa: F401
+        except ImportError:
+            self.skipTest("python3-sklearn is not installed")
+        heading, _, row = self.script("probe_vs_sklearn.py", "--samples", "300", "--cases", "pixels", "--rivals", "newton-cg")
+        self.assertEqual(len(row), len(heading))
+        self.assertIn("pixels: 300 × 784 × 10", row[0])
 
     def test_spectrum_vs_torch_table(self):
         try:

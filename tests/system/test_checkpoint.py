@@ -58,7 +58,7 @@ class FromResults(results.Case):
             self.assertEqual(file.attrs["checkpoint_hashes"].split(" "), hashes)
             self.write("resolved.yaml", file.attrs["job"])
             done = self.run_program("run", "resolved.yaml", "--output", "again").stdout
-            self.assertIn("1 of 1 point already had a result", done)
+            self.assertIn("1 point, 1 done; results are in ", done)
         merged = self.run_program("merge", "again.yaml", "--output", "again", "--to", "all.h5").stdout
         self.assertIn("merged 4 of 4", merged)
 
@@ -196,17 +196,17 @@ class FromFiles(results.Case):
             self.put(f"{model}-005.safetensors", self.weights[model, 0.25])
         self.write("job.yaml", GRID.replace(", width: [1/8, 1/4]", "").replace("classes: 3", "classes: 5")
                    + "source: checkpoint\ncheckpoints: {files: '{model}-{epoch:03}.safetensors', epochs: [5]}\n")
-        self.assertIn("width 0.25 (from the files), classes 3 (from the files)", self.run_program("plan", "job.yaml").stdout)
+        self.assertIn("width 1/4 (from the files), classes 3 (from the files)", self.run_program("plan", "job.yaml").stdout)
         self.run_job("--quiet", "--ranks-per-point", 1, ranks=2)
         for path in self.points().values():
             with h5py.File(path) as file:
                 self.assertEqual((file.attrs["width"], file.attrs["classes"]), (0.25, 3))
                 self.assertEqual(list(file["epoch"]), [5])
                 self.write("resolved.yaml", file.attrs["job"])
-            self.assertIn("1 of 1 point already had a result", self.run_program("run", "resolved.yaml", "--output", "out").stdout)
+            self.assertIn("1 point, 1 done; results are in ", self.run_program("run", "resolved.yaml", "--output", "out").stdout)
         self.put("other.safetensors", self.weights["residual", 0.25])
         done = self.run_job(sets=["grid.model=plain", "checkpoints={files: other.safetensors}"], expect=1)
-        self.assertIn("the number of classes is unknown: tensor classifier.6.weight of model plain is missing", done.stderr)
+        self.assertIn("other.safetensors: holds another network than model plain: it has the tensors ", done.stderr)
 
     def test_all_that_are_missing(self):
         self.put("w-0.25-001.safetensors", self.weights["residual", 0.25])
@@ -225,7 +225,7 @@ class FromFiles(results.Case):
         self.put("w.safetensors", tensors)
         done = self.measure("{files: w.safetensors}", ["grid.model=residual", "grid.width=1/8"], expect=1)
         self.assertEqual(done.stderr, f"""\
-{self.folder}/w.safetensors does not fit model residual at width 0.125 with 3 classes:
+{self.folder}/w.safetensors does not fit model residual at width 1/8 with 3 classes:
   bn1.bias: is I64; F64, F32, F16 or BF16 can be read
   fc.weight: 3 x 15, but in the network it is 3 x 16
   layer1.0.bn2.running_var: is missing; in the network it is 8
@@ -349,7 +349,7 @@ class Classes(results.Case):
         self.assertIn("2 points: 0 complete, 0 diverged, 0 damaged, 0 missing, 2 unfit", shown)
         (self.folder / "images.h5").unlink()
         shown = self.run_program("status", "all.yaml", "--output", "out", expect=3).stdout
-        self.assertRegex(shown, r"\npoint +dataset +classes +outcome .*\n +0 +images +2 +complete .*\n +1 +shapes +all +unfit ")
+        self.assertRegex(shown, r"\npoint +dataset +classes +outcome .*\n +0 +images +2 +complete .*\n +1 +shapes +all \(3\) +unfit ")
         self.run_program("merge", "all.yaml", "--output", "out", "--to", "all.h5", expect=3)
         with h5py.File(self.folder / "all.h5") as file:
             self.assertEqual((list(file["point"]), list(file["classes"]) if "classes" in file else [file.attrs["classes"]]), ([0], [2]))

@@ -172,6 +172,23 @@ datasets:
                          "t10k-labels-idx1-ubyte: this file does not exist, neither plain nor with .gz\n")
         self.assertEqual(done.stdout, "")
 
+    def test_other_versions(self):
+        """The Python version of CIFAR, its folder, its archive, and folders of pictures."""
+        for place in ("ten/data_batch_1", "hundred/train", "root/cifar-10-batches-py/data_batch_1"):
+            (self.folder / place).parent.mkdir(parents=True)
+            (self.folder / place).write_bytes(b"\x80\2}q")
+        (self.folder / "cifar-10-python.tar.gz").write_bytes(b"\x1f\x8b\x08")
+        (self.folder / "pictures/train").mkdir(parents=True)
+        for path, message in (
+                ("ten", "ten/data_batch_1: is the Python version of CIFAR-10; download the binary version, cifar-10-binary.tar.gz"),
+                ("hundred", "hundred/train: is the Python version of CIFAR-100; download the binary version, cifar-100-binary.tar.gz"),
+                ("root", "root/cifar-10-batches-py/data_batch_1: is the Python version of CIFAR-10; download the binary version, "
+                         "cifar-10-binary.tar.gz"),
+                ("cifar-10-python.tar.gz", "cifar-10-python.tar.gz: is neither a dataset nor a job but compressed by gzip; unpack it"),
+                ("pictures", "pictures: is a folder with a folder train, perhaps of pictures; pack these first, as in eigenscope data "
+                             "pack pictures --to images.h5")):
+            self.assertEqual(self.info(path, expect=1).stderr, f"eigenscope: {message}\n")
+
     def test_refused(self):
         write_cifar100(self.folder / "c", make(200, 100, 32, 32, 3, 100))
         (self.folder / "empty").mkdir()

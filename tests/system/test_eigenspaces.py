@@ -114,7 +114,7 @@ class Training(Numbers):
         self.run_job("--quiet", "--ranks-per-point", 2, ranks=2, expect=2)
         for point in self.points("whole"):
             (self.folder / "out/points" / f"{point}.h5").rmdir()
-            tensors, metadata = results.read_safetensors(self.folder / "out/state" / f"{point}.safetensors")
+            tensors, metadata = results.read_state(self.folder / "out/state" / f"{point}.safetensors")
             self.assertEqual(metadata["epoch"], "4")
             self.assertEqual(sorted(name for name in tensors if name.startswith("eigenspace.")),
                              ["eigenspace.eval.0", "eigenspace.eval.2", "eigenspace.eval.4", "eigenspace.k",

@@ -36,7 +36,9 @@ class Seeded(faults.Case):
             fault = f"{kind}:{generator.choice((path.first, path.last))}@{path.rank}"
             with self.subTest(fault=fault, call=path.name):
                 shutil.rmtree(self.folder / "out", True)
-                self.check_fault(self.run_faults(fault=fault), kind, fault)
+                # MPI's own handler ends the job while ours is being set.
+                ends = "handler" if path.name.endswith("_set_errhandler") else kind
+                self.check_fault(self.run_faults(fault=fault), ends, fault)
                 self.check_next(fault)
 
     def test_some_of_the_walk(self):

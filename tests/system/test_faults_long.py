@@ -2,6 +2,7 @@
 checks of each case."""
 import gzip
 import struct
+import sys
 
 import h5py
 import numpy as np
@@ -9,6 +10,10 @@ from PIL import Image
 
 import faults
 import harness
+
+sys.path.insert(0, str(harness.SOURCE / "analysis"))
+sys.dont_write_bytecode = True
+import eigenscope  # noqa: E402
 
 
 class Walks(faults.Case):
@@ -52,6 +57,18 @@ class Walks(faults.Case):
                                    "measure: {eigenspace: true}\nprobe: {epochs: last}\n")
             self.walk("run", "job.yaml", ranks=2, least=200)
 
+    def test_moments(self):
+        generator = np.random.default_rng(faults.SEED)
+        for part in range(2):
+            with eigenscope.Tracker(to=self.folder / "m.h5", part=part, parts=2, run="r", probes=20) as tracker:
+                for split in ("train", "eval"):
+                    with tracker.epoch(3, split=split):
+                        for name, shape in (("a", (30, 5)), ("b", (30, 2, 3, 4))):
+                            tracker.accumulate(name, generator.normal(size=shape), np.arange(30) % 3)
+        self.write("job.yaml", "name: t\noutput: out\nsource: moments\nmoments: {files: m.h5}\nmeasure: {eigenspace: true}\n"
+                               "probe: {epochs: last}\n")
+        self.walk("run", "job.yaml", ranks=2, least=200)
+
     def test_collective_eigensolver(self):
         self.write_activations()
         self.write("job.yaml", "name: t\noutput: out\nsource: activations\nactivations: {file: acts.h5, labels: labels}\n"
@@ -70,6 +87,7 @@ class Walks(faults.Case):
         for format in ("table", "json"):
             self.walk("plan", "job.yaml", "--format", format, options=(), manners="all", least=50)
         self.walk("plan", "job.yaml", "--interconnect", "infiniband-hdr", options=(), manners="all", least=50)
+        self.walk("plan", "job.yaml", "--resolved", "out/kept", options=(), manners="all", least=30)
         self.walk("status", "job.yaml", options=(), manners="all", least=50)
         result = sorted(self.points().values())[0]
         for format in ("table", "csv", "json"):
@@ -80,6 +98,9 @@ class Walks(faults.Case):
         self.run_job("--quiet", "--points", "0")
         weights = sorted((self.folder / "out" / "checkpoints").iterdir())[0]
         self.walk("checkpoint", "info", weights, options=(), manners="all", least=10)
+        for format in ("table", "csv", "json"):
+            self.walk("weights", weights, weights, "--format", format, options=(), manners="all", least=30)
+        self.walk("weights", weights, weights, options=(), manners="all", ranks=2, least=50)
         self.walk("checkpoint", "export", "job.yaml", "--points", "0", "--to", "w/{seed}-{epoch}.safetensors", "--epochs", "all",
                   options=("--fresh", "w"), manners="all", least=50)
         for arguments in ((), ("job.yaml", "--points", "0")):

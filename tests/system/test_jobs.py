@@ -97,7 +97,11 @@ class Jobs(harness.Case):
                 for variable in variables:
                     os.environ.pop(variable, None)
                 done = self.run_program("plan", JOBS / "paper" / f"{name}.yaml", expect=1)
-            self.assertRegex(done.stderr, rf"^eigenscope: .*paper/{name}\.yaml:[0-9]+: .*{variables[0]} is not set\n$")
+            lines = done.stderr.splitlines()  # one for each, with what to do
+            self.assertEqual({re.search(r"variable (\w+) is not set", line)[1] for line in lines}, set(variables))
+            for line in lines:
+                self.assertRegex(line, rf"^eigenscope: .*paper/{name}\.yaml:[0-9]+: datasets\.([\w-]+)\.path: the environment variable \w+ "
+                                 r"is not set; it must lead to the \w.*: export the variable, or use --set datasets\.\1\.path=PATH$")
             self.assertEqual(done.stdout, "")
 
     def test_paper_jobs_at_full_size(self):

@@ -12,7 +12,7 @@ JOB = """
 name: memory
 grid: {{dataset: toy, model: {model}, width: {width}, seed: 0}}
 datasets: {{toy: {{format: synthetic, classes: 4, size: 32, channels: 1, train: {train}, eval: 64}}}}
-train: {{epochs: 2, batch: 128, optimizer: {optimizer}}}
+train: {{epochs: 2, batch: 128, optimizer: {optimizer}, precision: {precision}}}
 measure: {{method: {method}, eigenspace: {eigenspace}}}
 """
 
@@ -21,11 +21,12 @@ measure: {{method: {method}, eigenspace: {eigenspace}}}
 class Memory(harness.Case):
     def check(self, ranks, **job):
         values = {"model": "vgg11", "width": "1/4", "train": 512, "optimizer": "sgd", "method": "channelwise",
-                  "eigenspace": "false", **job}
+                  "eigenspace": "false", "precision": "float32", **job}
         path = self.write("job.yaml", JOB.format(**values))
         plan = json.loads(self.run_program("plan", path, "--format", "json", "--ranks-per-point", ranks).stdout)
         point = plan["points"][0]
-        done = self.run_program("run", path, "--ranks-per-point", ranks, "--verbose", "--output", "out", ranks=ranks)
+        done = self.run_program("run", path, "--ranks-per-point", ranks, "--verbose", "--output", "out", "--allow-emulation",
+                                ranks=ranks)
         rank, node = map(int, re.search(r"at most (\d+) MiB in one rank and (\d+) MiB in all", done.stdout).groups())
         # A rank alone on its node holds the images in its own memory.
         expected_rank = point["bytes_per_rank"] + (point["bytes_shared_per_node"] if ranks == 1 else 0)
@@ -52,7 +53,7 @@ class Memory(harness.Case):
 
     def test_what_does_not_fit_is_refused_before_it_starts(self):
         path = self.write("job.yaml", JOB.format(model="vgg11", width=8, train=512, optimizer="adam", method="channelwise",
-                                                eigenspace="false"))
+                                                eigenspace="false", precision="float32"))
         done = subprocess.run(["bash", "-c", f"ulimit -v 6000000; exec {harness.PROGRAM} run {path} --output out"],
                               cwd=self.folder, capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 1, done.stderr)
@@ -82,7 +83,7 @@ class Memory(harness.Case):
 
     def test_plan_says_what_would_do(self):
         path = self.write("job.yaml", JOB.format(model="vgg11", width=4, train=512, optimizer="adam", method="channelwise",
-                                                eigenspace="false"))
+                                                eigenspace="false", precision="float32"))
         note = r"(?m)^this is more than the [0-9.]+ [KMG]iB that are free on this machine"
         self.assertRegex(self.limited("plan", path).stdout, note)
         self.assertNotRegex(self.run_program("plan", path, "--set", "grid.width=1/4").stdout, note)
@@ -103,6 +104,10 @@ class Memory(harness.Case):
 
     def test_residual(self):
         self.check(2, model="resnet18", width="1/8")
+
+    def test_bfloat16(self):
+        self.check(1, precision="bfloat16")
+        self.check(2, model="resnet18", width="1/4", precision="bfloat16")
 
     def test_depthwise(self):
         self.check(1, model="mobilenet_v2", width="1/8")

@@ -169,6 +169,33 @@ class Merge(Sweep):
         self.write("job.yaml", job)
         self.assertEqual(self.ids(), ids)
 
+    def test_mixed_instruction_sets(self):
+        show = ["show", "all.h5"]
+        self.merge()
+        plain = self.merge().stdout + self.run_program(*show).stdout + self.run_program("status", "job.yaml", expect=3).stdout
+        self.assertNotIn("mixed", plain)
+        self.run_program("run", "job.yaml", "--points", "3", "--quiet",
+                         env={"ONEDNN_MAX_CPU_ISA": "SSE41", "OPENBLAS_CORETYPE": "Prescott"})
+        paths = [self.folder / f"out/points/{id_}.h5" for id_ in self.ids()]
+        with h5py.File(paths[6], "r+") as file:  # as of a program that did not say
+            del file.attrs["onednn"]
+        with h5py.File(paths[0]) as a, h5py.File(paths[3]) as b:
+            usual, other = (f"{file.attrs['onednn']} and {file.attrs['blas']}" for file in (a, b))
+            self.assertIn(", sse41 and ", other)
+            unknown = f"an unknown oneDNN and {a.attrs['blas']}"
+            expected = [str(a.attrs["onednn"])] * 3 + [str(b.attrs["onednn"])] + [str(a.attrs["onednn"])] * 2 + ["", str(a.attrs["onednn"])]
+        self.assertEqual(self.merge(expect=2).stdout.split("\n", 1)[1],
+                         "mixed: computed with 3 instruction sets or libraries, so last bits may differ:\n"
+                         f"  {usual}: points 0-2,4-5,7\n  {other}: points 3\n  {unknown}: points 6\n")
+        with h5py.File(self.folder / "all.h5") as file:
+            self.assertEqual(list(file["onednn"].asstr()), expected)
+            self.assertTrue({"onednn", "blas"} <= set(file.attrs["coordinates"].split()))
+        line = (f"\nmixed: computed with 3 instruction sets or libraries, so last bits may differ: 6 with {usual}; 1 with {other}; "
+                f"1 with {unknown}\n")
+        self.assertIn(line, self.run_program(*show).stdout)
+        self.assertNotIn("mixed", self.run_program(*show, "--format", "csv").stdout)
+        self.assertTrue(self.run_program("status", "job.yaml", expect=2).stdout.endswith(line))
+
     def test_complete_grid(self):
         self.write("job.yaml", JOB.replace("[0.1, 1.0e+18]", "[0.1]"))
         self.run_program("run", "job.yaml", "--quiet")
@@ -404,6 +431,43 @@ class Readers(Sweep):
         done = self.run_program("show", "all.h5", "--delta", "0.95", env=NO_MPI, expect=1)
         self.assertEqual(done.stderr, "eigenscope: all.h5: delta 0.95 was not measured; it was measured at 0.9 and 0.99\n")
         self.assertEqual(done.stdout, "")
+
+    def test_show_of_layers(self):
+        """--layer chooses by name in every point, although features.4 is not the same place in both networks; and in its own file."""
+        self.merge()
+        for pattern in ("features.4", "classifier.*"):
+            document = json.loads(self.run_program("show", "all.h5", "--layer", pattern, "--format", "json", env=NO_MPI).stdout)
+            csv = self.run_program("show", "all.h5", "--layer", pattern, "--format", "csv", env=NO_MPI).stdout.splitlines()
+            self.assertTrue(csv[0].endswith(",outcome,reason,layer,accuracy,saturation,delta"))
+            self.assertEqual(len(csv), 1 + len(document["points"]))
+            found, expected = [], []
+            for row in document["points"]:
+                found.append((row["point"], row["layer"], row["saturation"]))
+                self.assertNotIn("mean_saturation", row)
+            with h5py.File(self.folder / "all.h5") as file:
+                for row, point in enumerate(file["point"]):
+                    names = file["layer_name"].asstr()[row]
+                    at = [k for k, name in enumerate(names) if name and (name == pattern or pattern == name[:-1] + "*")]
+                    last = np.flatnonzero(np.isfinite(file["saturation"][row, 1, :, 0, 1]))[-1]
+                    expected += [(point, names[k], file["saturation"][row, 1, last, k, 1]) for k in at] or [(point, None, None)]
+            np.testing.assert_equal(found, expected)
+            self.assertEqual(len(found), 7 if pattern == "features.4" else 14)
+        self.assertEqual([layer for _, layer, _ in found[:2]], ["classifier.2", "classifier.6"])
+        table = self.run_program("show", "all.h5", "--layer", "features.4", env=NO_MPI).stdout.splitlines()
+        self.assertEqual(table[3].split()[6:9], ["outcome", "layer", "accuracy"])
+        self.assertIn("features.4", table[4])
+        path = self.point(0)
+        rows = self.run_program("show", path, "--layer", "features.*", "--format", "csv", env=NO_MPI).stdout.splitlines()
+        self.assertEqual(len(rows), 1 + 7 * 2 * 2)
+        self.assertEqual({row.split(",")[9] for row in rows[1:]}, {"features.0", "features.4"})
+        table = self.run_program("show", path, "--layer", "features.4", env=NO_MPI).stdout
+        self.assertIn("\nfeatures.4", table)
+        self.assertNotIn("features.0", table)
+        self.assertNotIn("mean of hidden", table)
+        for name in (path, "all.h5"):
+            done = self.run_program("show", name, "--layer", "conv3", env=NO_MPI, expect=1)
+            self.assertIn(': no layer matches "conv3"; the first layer is "features.0", the last layer is "classifier.6"\n', done.stderr)
+            self.assertEqual(done.stdout, "")
 
     def test_a_merged_file_is_no_result(self):
         self.merge()

@@ -218,19 +218,39 @@ class Pack(harness.Case):
 
     def test_broken_images_are_all_listed_and_stop_it(self):
         reasons = self.break_some()
-        self.write("out.h5", "what was there before")
-        lists = []
+        with h5py.File(self.folder / "out.h5", "w") as file:
+            file["train/images"] = b"what was there before"
+        before, lists = (self.folder / "out.h5").read_bytes(), []
         for ranks in (0, 2):
             done = self.pack("in", "--to", "out.h5", ranks=ranks, expect=1, timeout=60)
             lines = [line for line in done.stderr.splitlines() if line.startswith("eigenscope: ")]
             self.assertEqual(len(lines), len(reasons) + 1, done.stderr)
             for line, (name, reason) in zip(lines, reasons.items()):
                 self.assertRegex(line, f"^eigenscope: in/train/cat/{name}: .*{reason}")
-            self.assertEqual(lines[-1], f"eigenscope: in: {len(reasons)} of 30 images cannot be used, as listed above; repair "
-                                        f"or remove these images, or leave them out with --skip-broken")
-            self.assertEqual((self.folder / "out.h5").read_text(), "what was there before")
+            self.assertEqual(lines[-1], f"eigenscope: in: {len(reasons)} of 30 images cannot be used, as listed above (1 of them because of "
+                                        f"their size: give --size); repair or remove these images, or leave them out with --skip-broken")
+            self.assertEqual((self.folder / "out.h5").read_bytes(), before)
             lists.append(lines)
         self.assertEqual(lists[0], lists[1])
+
+    def test_other_sizes_are_counted(self):
+        """A folder of photographs: one example and a summary with the remedy, which works."""
+        for split in ("train", "val"):
+            for c in "ab":
+                for i in range(6):
+                    self.save(f"in/{split}/{c}/{i}.png", picture(i, 40 + 3 * i, 30 + 2 * i))
+        for ranks in (0, 2):
+            lines = [line for line in self.pack("in", "--to", "out.h5", ranks=ranks, expect=1).stderr.splitlines()
+                     if line.startswith("eigenscope: ")]
+            self.assertEqual(lines, [
+                "eigenscope: in/train/a/1.png: is 43 x 32, but the first image is 40 x 30; give --size to make all images equal",
+                "eigenscope: in: 20 of 24 images have another size than the first, 40 x 30 (their shorter sides are 32 to 40 pixels); "
+                "--size N cuts N x N pixels from each, as --size 30"])
+        self.pack("in", "--to", "out.h5", "--size", 30)
+        done = self.pack("in", "--to", "few.h5", "--skip-broken")
+        self.assertEqual(done.stderr.count("left out: "), 1)
+        self.assertIn("left out: 20 images that cannot be used\n20 of them because their size is not that of the first image; "
+                      "--size makes all images equal\n", done.stdout)
 
     def test_broken_images_are_left_out_when_told_to(self):
         reasons = self.break_some()
@@ -288,6 +308,23 @@ class Pack(harness.Case):
                                   (["in", "no/where.h5"], "no/where.h5: cannot be written: No such file or directory")):
             with self.subTest(arguments):
                 self.assertRegex(self.pack(*arguments, expect=1).stderr, f"^eigenscope: .*{reason}")
+
+    def test_other_files_are_not_replaced(self):
+        """A typing error in --to must not cost a job file or results; images are replaced."""
+        self.small()
+        (self.folder / "job.yaml").write_text("name: mine\n")
+        with h5py.File(self.folder / "results.h5", "w") as file:
+            file.attrs["schema"] = "eigenscope"
+        for name in ("job.yaml", "results.h5"):
+            before = (self.folder / name).read_bytes()
+            for arguments in (("pack", "in"), ("synth",)):
+                done = self.run_program("data", *arguments, "--to", name, expect=1)
+                self.assertEqual(done.stderr, f"eigenscope: --to {name}: exists but is not a file of images; choose another name or remove "
+                                              "the file\n")
+            self.assertEqual((self.folder / name).read_bytes(), before)
+        (self.folder / "out.h5").touch()
+        for _ in range(2):
+            self.pack("in", "--to", "out.h5")
 
     def test_a_full_disk(self):
         self.small("png", n=40)

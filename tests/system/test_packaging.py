@@ -19,7 +19,7 @@ LMOD = pathlib.Path("/usr/share/lmod/lmod/init/bash")
 
 
 def packages():
-    """Rows of jobs/packages.txt: Debian name, purpose, module, Spack name, probe."""
+    """Rows of jobs/packages.txt: Debian name, purpose, module, Spack name, conda-forge name, probe."""
     lines = (harness.SOURCE / "jobs/packages.txt").read_text().splitlines()
     return [line.split() for line in lines if line.strip() and not line.startswith("#")]
 
@@ -79,27 +79,33 @@ class Modulefiles(harness.Case):
 
 
 class Recipe:
-    """Runs a Spack recipe with stand-ins for Spack's directives, and records its content."""
+    """Runs a Spack recipe with stand-ins for Spack's directives, and records its content. Spack 1 has build systems in
+    spack_repo.builtin, Spack 0.23 in spack.package."""
 
-    def __init__(self, path):
+    def __init__(self, path, spack_1=True):
         self.path, self.dependencies, self.conditions = path, [], []
         spack = types.ModuleType("spack.package")
+        parts = ["spack_repo", "builtin", "build_systems", "cmake"]
+        modules = {name: types.ModuleType(name) for name in (".".join(parts[:n]) for n in range(1, 5))} if spack_1 else {}
+        cmake = modules["spack_repo.builtin.build_systems.cmake"] if spack_1 else spack
         for name in ("version", "variant", "license", "generator", "conflicts"):
-            setattr(spack, name, lambda *words, _name=name, **more: self.note(_name, words, more))
+            setattr(cmake if name == "generator" else spack, name, lambda *words, _name=name, **more: self.note(_name, words, more))
         spack.depends_on = self.depends_on
         spack.when = self.when
-        spack.CMakePackage = type("CMakePackage", (), {"define": staticmethod(lambda name, value: (name, value)),
+        cmake.CMakePackage = type("CMakePackage", (), {"define": staticmethod(lambda name, value: (name, value)),
                                                        "define_from_variant": staticmethod(lambda name, variant: (name, variant))})
         spack.which = spack.check_outputs = None
         spack.__all__ = [name for name in vars(spack) if not name.startswith("__")]
         self.said = {}
-        sys.modules |= {"spack": types.ModuleType("spack"), "spack.package": spack}
+        modules |= {"spack": types.ModuleType("spack"), "spack.package": spack}
+        sys.modules |= modules
         try:
             spec = importlib.util.spec_from_file_location("recipe", path)
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
         finally:
-            del sys.modules["spack"], sys.modules["spack.package"]
+            for name in modules:
+                del sys.modules[name]
         self.recipe = module.Eigenscope
 
     def note(self, name, words, more):
@@ -126,12 +132,13 @@ class Spack(unittest.TestCase):
     VIRTUAL = {"openmpi": "mpi", "netlib-scalapack": "scalapack", "gcc": "c", "zlib": "zlib-api", "pkgconf": "pkgconfig"}
 
     def setUp(self):
-        self.recipe = Recipe(PACKAGING / "spack/packages/eigenscope/package.py")
+        self.path = PACKAGING / "spack/spack_repo/eigenscope/packages/eigenscope/package.py"
+        self.recipe = Recipe(self.path)
 
     def test_dependencies_are_those_of_jobs_packages(self):
         uses = ("build", "run", "report")
         wanted = {}
-        for debian, use, _, spack, _ in packages():
+        for debian, use, _, spack, _, _ in packages():
             if use in uses and spack != "-":
                 name, _, version = spack.partition("@")
                 wanted[self.VIRTUAL.get(name, name)] = (use, version)
@@ -143,6 +150,11 @@ class Spack(unittest.TestCase):
             self.assertEqual((type == "run", when), (use == "report", "+report" if use == "report" else None), name)
             if version:  # as @2.6:3
                 self.assertTrue(rest.startswith(f"@{version} "), name)
+
+    def test_older_spack_reads_the_same(self):
+        old = Recipe(self.path, spack_1=False)
+        self.assertEqual((old.dependencies, old.said), (self.recipe.dependencies, self.recipe.said))
+        self.assertEqual(old.said["generator"], [(("ninja",), {})])
 
     def test_versions_are_those_of_the_build(self):
         cmake = (harness.SOURCE / "CMakeLists.txt").read_text()
@@ -163,8 +175,17 @@ class Spack(unittest.TestCase):
     def test_it_is_found_where_it_lies(self):
         self.assertEqual(self.recipe.recipe.git, harness.SOURCE.resolve().as_uri())
         self.assertEqual(self.recipe.said["version"], [(("main",), {"branch": "main"})])
-        self.assertIn("namespace: eigenscope", (PACKAGING / "spack/repo.yaml").read_text())
+        new, old = (PACKAGING / "spack" / name for name in ("spack_repo/eigenscope/repo.yaml", "repo.yaml"))
+        self.assertIn("  namespace: eigenscope\n  api: v2.0\n", new.read_text())
+        self.assertIn("  namespace: eigenscope\n", old.read_text())
+        packages = re.search("subdirectory: (.*)", old.read_text())[1]
+        self.assertEqual(self.path, old.parent / packages / "eigenscope/package.py")
+        self.assertEqual(self.path, new.parent / "packages/eigenscope/package.py")
         self.assertIn("BSD 3-Clause", (harness.SOURCE / "LICENSE").read_text())
+
+    def test_recipes_say_what_was_never_carried_out(self):
+        for name in ("spack/repo.yaml", "spack/spack_repo/eigenscope/repo.yaml", self.path, "apptainer/eigenscope.def"):
+            self.assertRegex((PACKAGING / name).read_text(), "^# Never carried out")
 
     def test_what_it_wants_to_see_is_installed(self):
         with tempfile.TemporaryDirectory() as place:

@@ -2,8 +2,11 @@
 import json
 import os
 import pathlib
+import platform
 import re
 import subprocess
+import sys
+import unittest
 
 import harness
 
@@ -56,7 +59,7 @@ class Plan(harness.Case):
 
     def test_table(self):
         lines = self.plan().stdout.splitlines()
-        self.assertEqual(lines[0], "look: dataset shapes, classes all, resolution 32")
+        self.assertEqual(lines[0], "look: dataset shapes, classes all (3), resolution 32")
         self.assertEqual(lines[2].split(),
                          ["point", "id", "model", "width", "seed", "parameters", "GMAC/image", "TMAC", "share",
                           "MiB/rank"])
@@ -68,7 +71,7 @@ class Plan(harness.Case):
         for row in rows:
             self.assertRegex(row[1], "^[0-9a-f]{16}$")
         self.assertAlmostEqual(sum(float(row[8].rstrip("%")) for row in rows), 100, delta=0.5)
-        self.assertRegex(lines[-2], r"^8 points, [0-9.]+ TMAC; results go to results/look/points/<id>.h5$")
+        self.assertRegex(lines[-2], r"^8 points, [0-9.]+ TMAC, hours unknown; results go to results/look/points/<id>.h5$")
         self.assertRegex(lines[-1], r"^memory: up to [0-9]+ MiB for each rank, and [0-9]+ MiB for images on each node$")
 
     def test_many_points_lie_in_folders(self):
@@ -154,6 +157,7 @@ class Overview(harness.Case):
             self.assertRegex(text, rf"(?m)^  {name} +\S")
         self.assertTrue(re.search(r"oneDNN \d+\.\d+\.\d+, \w+", text))
 
+    @unittest.skipUnless(platform.machine() == "x86_64", "names kernels for x86")
     def test_kernels_of_an_openblas_older_than_the_cpu(self):
         free = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
         core = lambda env: re.search(r"OpenBLAS \S+, (\w+)", subprocess.run(
@@ -185,8 +189,88 @@ class Overview(harness.Case):
         self.assertIn("standard output cannot be written: No space left on device", done.stderr)
 
 
+class Hours(harness.Case):
+    """plan gives hours by what run has measured, and never measures itself."""
+
+    def setUp(self):
+        super().setUp()
+        self.write("job.yaml", JOB.replace("vgg11, late", "late").replace("epochs: 2", "epochs: 2, batch: 30"))
+
+    def plan(self, *arguments):
+        return self.run_program("plan", "job.yaml", *arguments, env=NO_MPI)
+
+    def rates(self):
+        return json.loads((self.folder / "results/look/rates.json").read_text())["rates"]
+
+    def test_measured_by_run_only(self):
+        self.assertRegex(self.plan().stdout, r"\n4 points, [\d.]+ TMAC, hours unknown; results go to ")
+        for name in ("hours", "hours_left", "cpu"):
+            self.assertIsNone(json.loads(self.plan("--format", "json").stdout)[name])
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["job.yaml"])
+        self.run_program("run", "job.yaml", "--dry-run", "--quiet")
+        self.assertFalse((self.folder / "results").exists())
+        self.run_program("run", "job.yaml", "--points", "0,2", "--quiet")
+        rates = self.rates()
+        self.assertEqual(len(rates), 2)  # one for each size of network
+        plan = json.loads(self.plan("--format", "json").stdout)
+        points = plan["points"]
+        # All but the probes' and eigenvalues' rounding of parts: the file has the work of both points.
+        self.assertAlmostEqual(sum(rate["macs"] for rate in rates) / (points[0]["macs"] + points[2]["macs"]), 1, places=3)
+        self.assertEqual(plan["cpu"], rates[0]["cpu"])
+        by_size = {rate["macs_per_image"]: 1000 * rate["macs"] / rate["rank_milliseconds"] for rate in rates}
+        for point in points:
+            size = 1 << (point["macs_per_image"].bit_length() - 1)
+            self.assertAlmostEqual(point["hours"] * 3600 * by_size[size] / point["macs"], 1, places=6)
+        self.assertEqual([point["outcome"] for point in points], ["complete", "missing"] * 2)
+        self.assertEqual([point["hours_left"] == 0 for point in points], [True, False] * 2)
+        self.assertAlmostEqual(plan["hours_left"], points[1]["hours"] + points[3]["hours"])
+        text = self.plan().stdout
+        self.assertRegex(text, r"\npoint .* hours  MiB/rank  done\n +0 .* complete\n +1 .*\d\n +2 .* complete\n")
+        self.assertRegex(text, r"\ndone: 2 of 4 points complete; (<?[\d.]+) hours remain\nhours: of one rank on .*, by earlier runs\n")
+
+    def test_other_machines(self):
+        """The hours of this kind of CPU if it is known, else of the one that worked longest; all kinds are listed."""
+        self.run_program("run", "job.yaml", "--points", "0", "--quiet")
+        own = self.rates()[0]
+        other = {**own, "cpu": "Another CPU, avx2", "rank_milliseconds": 1000 * own["rank_milliseconds"]}
+        path = self.folder / "results/look/rates.json"
+        path.write_text(json.dumps({"rates": [other, own]}))
+        text = self.plan().stdout
+        self.assertIn(f"\nhours: of one rank on {own['cpu']}, by earlier runs\n       ", text)
+        self.assertRegex(text, r"\n +[\d.]+ on Another CPU, avx2\n")
+        path.write_text(json.dumps({"rates": [other]}))
+        self.assertIn("\nhours: of one rank on Another CPU, avx2, by earlier runs\n", self.plan().stdout)
+        # The next run adds its own.
+        self.run_program("run", "job.yaml", "--points", "1", "--quiet")
+        self.assertEqual({rate["cpu"] for rate in self.rates()}, {own["cpu"], "Another CPU, avx2"})
+
+    def test_a_file_that_is_damaged_or_cannot_be_written(self):
+        self.run_program("run", "job.yaml", "--points", "0", "--quiet")
+        path = self.folder / "results/look/rates.json"
+        path.write_text("{")
+        done = self.plan()
+        self.assertEqual(done.stderr, "eigenscope: warning: results/look/rates.json: is damaged; the next run replaces the file\n")
+        self.assertIn(", hours unknown; ", done.stdout)
+        self.run_program("run", "job.yaml", "--points", "1", "--quiet")
+        self.assertEqual(len(self.rates()), 1)
+        path.unlink()
+        path.mkdir()
+        done = self.run_program("run", "job.yaml", "--points", "2")
+        self.assertRegex(done.stderr, r"^eigenscope: warning: plan will not know the hours of this run: \S+/rates.json: .*\n$")
+        self.assertIn("point 2 ", done.stdout)
+
+    def test_ranks_count_their_own_time(self):
+        """Two ranks on one point, and two groups: seconds of all ranks, in one row for each size."""
+        for i, arguments in enumerate(((), ("--ranks-per-point", 2))):
+            self.run_program("run", "job.yaml", "--quiet", "--output", f"r{i}", *arguments, ranks=2)
+            rates = json.loads((self.folder / f"r{i}/rates.json").read_text())["rates"]
+            macs = json.loads(self.plan("--format", "json").stdout)["total_macs"]
+            self.assertAlmostEqual(sum(rate["macs"] for rate in rates) / macs, 1, places=3)
+            self.assertEqual(len(rates), 2)
+
+
 class Doctor(harness.Case):
-    LINE = r"^(ok|warn|fail) +(program|MPI|HDF5|binding|cores|kernels|output|locking|space) +\S"
+    LINE = r"^(ok|warn|fail) +(program|MPI|HDF5|binding|cores|kernels|slots|Python|output|locking|space) +\S"
 
     def check(self, done):
         lines = done.stdout.splitlines()
@@ -196,8 +280,9 @@ class Doctor(harness.Case):
 
     def test_alone(self):
         done = self.run_program("doctor")
-        self.assertEqual(self.check(done), {"program", "MPI", "HDF5", "binding", "cores", "kernels", "output", "locking",
-                                            "space"})
+        self.assertEqual(self.check(done), {"program", "MPI", "HDF5", "binding", "cores", "kernels", "Python", "output",
+                                            "locking", "space"} | ({"slots"} if "Open MPI" in done.stdout else set()))
+        self.assertNotRegex(done.stdout, "; kernels \\d")
         self.assertEqual(list(self.folder.iterdir()), [])
 
     def test_ranks(self):
@@ -205,6 +290,17 @@ class Doctor(harness.Case):
         self.check(done)
         self.assertEqual(len([line for line in done.stdout.splitlines() if " binding   rank " in line]), 3)
         self.assertIn("the run creates the rest of the path", done.stdout)
+
+    def test_python(self):
+        """The Python of `report`, with versions, or what it lacks."""
+        done = self.run_program("doctor", env={"EIGENSCOPE_PYTHON": sys.executable}).stdout
+        self.assertRegex(done, rf"(?m)^ok    Python    {re.escape(sys.executable)} 3[\d.]+: h5py \d\S+, .* matplotlib \d")
+        bare = self.write("bare", f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+        bare.chmod(0o755)
+        done = self.run_program("doctor", env={"EIGENSCOPE_PYTHON": str(bare), "PYTHONPATH": ""}).stdout
+        self.assertRegex(done, r"(?m)^warn  Python    \S+ 3[\d.]+: lacks h5py, .*so eigenscope report does not run; Debian has ")
+        done = self.run_program("doctor", env={"EIGENSCOPE_PYTHON": "/none-such"}).stdout
+        self.assertRegex(done, r"(?m)^warn  Python    /none-such does not run; ")
 
     def test_folder_that_cannot_be_written(self):
         self.write("file", "")

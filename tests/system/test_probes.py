@@ -185,6 +185,19 @@ class Training(results.Case):
                      sets=["probe.samples=8", "probe.epochs=last"])
         self.assert_same("out", "four")
 
+    def test_gap(self):
+        values = {}
+        self.run_job("--quiet", output="gaps", sets=["grid.probe.gap=[1e-9, 0.5]", "probe.epochs=last"])
+        for path in self.points("gaps").values():
+            with h5py.File(path) as file:
+                gap = float(re.search(r"probe\.gap: (\S+)", file.attrs["job"])[1])
+            values[gap] = results.variables(path)
+        tight, loose = values[1e-9], values[0.5]
+        self.assertTrue((tight["probe_converged"] == 1).all() and (loose["probe_converged"] == 1).all())
+        self.assertTrue((loose["probe_gradient_norm"] <= 1e-4).all())
+        self.assertGreater(tight["probe_iterations"].sum(), loose["probe_iterations"].sum())
+        self.assertTrue((tight["probe_objective"] <= loose["probe_objective"]).all())
+
     def test_training_that_ends_early(self):
         self.run_job("--quiet", sets=["probe.epochs=last", "train.stop_when_stable={distance: 1, patience: 2}"])
         self.assertEqual(list(self.probes("out")["probe_epoch"]), [2])

@@ -44,6 +44,16 @@ measure: {delta: [0.9, 0.99]}
                 self.assert_same("whole", output)
 
 
+class SameBitsBfloat16(SameBits):
+    """The same in bfloat16, with residual sums: by the CPU's instructions, or emulated."""
+    job = SameBits.job.replace("[small, dense]", "[small, dense, residual]") \
+        .replace("models: {", "models: {residual: {resnet: [1, 1]}, ").replace("resolution: 12", "resolution: 12, width: 1/4") \
+        .replace("{vgg: [6, M, 10, 16, A, 20]}", "{vgg: [24, M, 40, 64, A, 80]}").replace("{mlp: [12, 9]}", "{mlp: [48, 36]}") \
+        .replace("train: {", "train: {precision: bfloat16, ")
+    always = ("--allow-emulation",)
+    test_algorithms_of_allreduce = None  # covariances are float32, as above
+
+
 class Lanes(results.Case):
     def test_lanes_are_part_of_the_numbers(self):
         # The comparison itself detects the last bit.

@@ -81,7 +81,18 @@ class Interrupted(results.Case):
 
     def test_max_time(self):
         seconds = sum(float(results.attributes(path)["elapsed_seconds"]) for path in self.points("whole").values())
-        done = self.run_job("--max-time", f"{seconds / 4:.3f}s", "--ranks-per-point", 2, ranks=2, expect=3)
+        # A machine that is busier or less busy than before needs another limit.
+        limit = seconds / 4
+        for _ in range(12):
+            shutil.rmtree(self.folder / "out", ignore_errors=True)
+            done = self.run_job("--max-time", f"{limit:.3f}s", "--ranks-per-point", 2, ranks=2, expect=None)
+            if "give it more time" in done.stdout:
+                limit *= 1.5
+            elif ": stopped (" not in done.stdout:  # the limit came after a point, not within one
+                limit /= 2
+            else:
+                break
+        self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
         self.assertIn("unfinished: to continue, run the same command again\n", done.stdout)
         self.assertIn(": stopped (", done.stdout)
         self.assert_unfinished()
@@ -125,6 +136,14 @@ class Interrupted(results.Case):
         self.run_job("--quiet")
         self.assertEqual([name for name in self.files() if name.endswith(".part")],
                          sorted(str(path.relative_to(self.folder / "out")) for path in others))
+
+
+class InterruptedBfloat16(Interrupted):
+    """The same in bfloat16: by the CPU's instructions, or emulated."""
+    job = LONG.replace("train: {", "train: {precision: bfloat16, ")
+    always = ("--allow-emulation",)
+    # These have nothing to do with precision.
+    test_parts_of_killed_writers_are_removed = test_time_limit_before_the_first_batch = test_signals_to_the_program_itself = None
 
 
 class Together(results.Case):
@@ -176,7 +195,7 @@ class State(results.Case):
         self.run_job("--quiet", "--points", "0", expect=2)
         for path in (self.folder / "out" / "points").iterdir():
             path.rmdir()
-        self.state, self.previous = sorted((self.folder / "out" / "state").iterdir(), key=lambda p: len(p.name))
+        self.state, self.previous = sorted((self.folder / "out" / "state").glob("*.safetensors"), key=lambda p: len(p.name))
 
     def use_previous(self, message):
         """The run warns, resumes from the earlier state, and ends with equal bits."""
@@ -266,19 +285,18 @@ class State(results.Case):
                 sound = self.state.read_bytes()
                 results.edit_metadata(self.state, epoch=epoch)
                 done = self.run_job("--quiet", "--points", "0", expect=2)
-                self.assertIn(f'out/state/{self.state.name}: epoch is "{epoch}", but must be a number below 3, the last '
-                              f'epoch; remove the '
-                              "file to start this point again\n", done.stderr)
+                self.assertIn(f'out/state/{self.state.name}: epoch is "{epoch}", but must be a measured epoch up to 3, '
+                              "the last; remove the file to start this point again\n", done.stderr)
                 self.assertEqual(self.points(), {})
                 self.state.write_bytes(sound)
 
     def test_of_another_cpu(self):
         results.edit_metadata(self.state, engine="oneDNN 2.6.3, sse41; OpenBLAS 0.3.21, Nehalem")
-        kept = self.state.read_bytes()
+        shutil.copytree(self.state.parent, self.folder / "kept")
         self.refuse('engine is "oneDNN 2.6.3, sse41; OpenBLAS 0.3.21, Nehalem", but this run has ".+"; results would '
                     "differ in the last bits; to continue nevertheless, use --accept-cpu-change")
         shutil.rmtree(self.folder / "out" / "points")
-        self.state.write_bytes(kept)
+        shutil.copytree(self.folder / "kept", self.state.parent, dirs_exist_ok=True)
         done = self.run_job("--points", "0", "--accept-cpu-change")
         self.assertNotIn("epoch 2/3", done.stdout)
         self.assertFalse(self.state.exists())

@@ -48,6 +48,12 @@ VARIABLES = {
     "participation_ratio": ("<f8", SPLIT_EPOCH_LAYER),
     "first_component_share": ("<f8", SPLIT_EPOCH_LAYER),
     "stable_rank": ("<f8", SPLIT_EPOCH_LAYER),
+    "spectral_entropy": ("<f8", SPLIT_EPOCH_LAYER),
+    "rankme": ("<f8", SPLIT_EPOCH_LAYER),
+    "numerical_rank": ("<f8", SPLIT_EPOCH_LAYER),
+    "alpha_req": ("<f8", SPLIT_EPOCH_LAYER),
+    "alpha_req_r2": ("<f8", SPLIT_EPOCH_LAYER),
+    "alpha_req_last": ("<f8", SPLIT_EPOCH_LAYER),
     "solver": ("|u1", SPLIT_EPOCH_LAYER),
     "flags": ("|u1", SPLIT_EPOCH_LAYER),
     "intrinsic_dimension": ("<i4", (*SPLIT_EPOCH_LAYER, "delta")),
@@ -148,9 +154,9 @@ class Schema(harness.Case):
                     fill = variable.attrs["_FillValue"]
                     self.assertEqual((fill.dtype, fill.shape), (variable.dtype, (1,)))
                     np.testing.assert_array_equal(fill, [np.nan if variable.dtype.kind == "f" else -1])
-        np.testing.assert_array_equal(file["flags"].attrs["flag_masks"], np.array([1, 2, 4, 8, 16], np.uint8))
+        np.testing.assert_array_equal(file["flags"].attrs["flag_masks"], np.array([1, 2, 4, 8, 16, 32], np.uint8))
         self.assertEqual(file["flags"].attrs["flag_masks"].dtype, np.uint8)
-        self.assertEqual(file["flags"].attrs["flag_meanings"], "dead undersampled nonfinite fallback unsolved")
+        self.assertEqual(file["flags"].attrs["flag_meanings"], "dead undersampled nonfinite fallback unsolved rounding")
         np.testing.assert_array_equal(file["solver"].attrs["flag_values"], [0, 1, 2, 3])
         self.assertEqual(file["solver"].attrs["flag_meanings"], "none lapack scalapack elpa")
 
@@ -309,7 +315,7 @@ class Schema(harness.Case):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         for line in ("layer = 10 ;", "string layer(layer) ;", "double eigenvalues(split, epoch, layer, component) ;",
                      "int intrinsic_dimension(split, epoch, layer, delta) ;", "saturation:_FillValue = NaN ;",
-                     "samples:_FillValue = -1LL ;", "flags:flag_masks = 1UB, 2UB, 4UB, 8UB, 16UB ;",
+                     "samples:_FillValue = -1LL ;", "flags:flag_masks = 1UB, 2UB, 4UB, 8UB, 16UB, 32UB ;",
                      'string :schema = "eigenscope" ;', ":width = 0.0625 ;", ":seed = 0LL ;", 'string :reason = "" ;'):
             self.assertIn(f"\t{line}\n", done.stdout.replace("\t\t", "\t").replace("\tstring saturation", "\tsaturation"))
         # Dump data too, because netCDF-C is sensitive to variable-length strings.

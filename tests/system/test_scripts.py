@@ -16,7 +16,7 @@ SYSTEM_TOOLS = ["bash", "env", "dirname", "nproc", "cat", "mkdir"]
 
 
 def packages():
-    """Rows of jobs/packages.txt: Debian name, purpose, module, Spack name, probe."""
+    """Rows of jobs/packages.txt: Debian name, purpose, module, Spack name, conda-forge name, probe."""
     lines = (harness.SOURCE / "jobs/packages.txt").read_text().splitlines()
     return [line.split() for line in lines if line.strip() and not line.startswith("#")]
 
@@ -72,9 +72,9 @@ class Scripts(harness.Case):
         self.assertGreater(len(rows), 10)
         self.assertEqual(len({row[0] for row in rows}), len(rows), "a package twice")
         for row in rows:
-            self.assertEqual(len(row), 5, row)
+            self.assertEqual(len(row), 6, row)
             self.assertIn(row[1], ["build", "run", "data", "test", "full", "report"])
-            self.assertRegex(row[4], r"^(command|package|header|library|python|file|debian):\S+$")
+            self.assertRegex(row[5], r"^(command|package|header|library|python|file|debian):\S+$")
 
     def test_nothing_missing_installs_nothing(self):
         log = self.run_script("jobs/setup.sh", sudo=True)
@@ -109,7 +109,7 @@ class Scripts(harness.Case):
         self.assertTrue(self.calls(log, "apt-get")[-1].endswith(" -y libmpich-dev"))
 
     def test_help_and_misspelt_words_do_nothing(self):
-        for name, argument, code in (("jobs/setup.sh", "--help", 1), ("jobs/setup.sh", "tests", 1),
+        for name, argument, code in (("jobs/setup.sh", "--help", 0), ("jobs/setup.sh", "tests", 1), ("jobs/setup.sh", "--chek", 1),
                                      ("jobs/quickstart.sh", "--help", 0), ("tests/run.sh", "--help", 0)):
             self.assertEqual(self.run_script(name, argument, expect=code, missing="libyaml-dev", sudo=True), [])
             self.assertRegex(self.done.stdout + self.done.stderr, f"^usage: {name} ")
@@ -124,7 +124,7 @@ class Scripts(harness.Case):
         log = self.run_script(script, missing=" ".join(names), expect=1)
         self.assertEqual(log, [])
         for name in names:
-            self.assertRegex(self.done.stderr, rf"(?m)^  {name} +{rows[name][2]} +{rows[name][3]}$")
+            self.assertRegex(self.done.stderr, rf"(?m)^  {name} +{rows[name][2]} +{rows[name][3]} +{rows[name][4]}$")
         return self.done.stderr
 
     def test_without_root_missing_packages_are_named(self):
@@ -147,16 +147,40 @@ class Scripts(harness.Case):
         data.mkdir(mode=0o755)
         (data / "train-images-idx3-ubyte.gz").touch()
         self.run_script("jobs/setup.sh", expect=1, FASHION_MNIST=str(data))
-        self.assertRegex(self.done.stderr, r"(?m)^  libyaml-dev +libyaml +libyaml$")
+        self.assertRegex(self.done.stderr, r"(?m)^  libyaml-dev +libyaml +libyaml +yaml$")
         self.assertEqual(self.done.stderr.count("\n  "), 2, self.done.stderr)  # the heading and this one
         self.tool("pkg-config", "exit 0")
         log = self.run_script("jobs/setup.sh", FASHION_MNIST=str(data))
         self.assertEqual(len(self.calls(log, "cmake")), 2)
         self.tool("pkg-config", 'case $2 in hdf5*) false;; esac')  # HDF5 built by autotools has no .pc file
         self.run_script("jobs/setup.sh", expect=1, FASHION_MNIST=str(data))
-        self.assertRegex(self.done.stderr, r"(?m)^  libhdf5-dev +HDF5 +hdf5$")
+        self.assertRegex(self.done.stderr, r"(?m)^  libhdf5-dev +HDF5 +hdf5 +hdf5$")
         self.tool("h5cc", "exit 0")
         self.run_script("jobs/setup.sh", FASHION_MNIST=str(data))
+
+    def test_check_only_names_what_is_missing(self):
+        for sudo in (False, True):
+            log = self.run_script("jobs/setup.sh", "--check", missing="libdnnl-dev libyaml-dev libcmocka-dev", sudo=sudo, expect=1)
+            self.assertEqual(log, [])
+            for line in ("libdnnl-dev +oneDNN +onednn@2.6:3 +onednn-cpu-omp", "libyaml-dev +libyaml +libyaml +yaml"):
+                self.assertRegex(self.done.stdout, f"(?m)^  {line}$")
+            self.assertNotIn("cmocka", self.done.stdout)
+        self.run_script("jobs/setup.sh", "--check", "test", missing="libcmocka-dev", expect=1)
+        self.assertRegex(self.done.stdout, "(?m)^  libcmocka-dev +cmocka +cmocka +cmocka$")
+        self.assertEqual(self.run_script("jobs/setup.sh", "--check", missing="libcmocka-dev python3-h5py cmake", sudo=True), [])
+        self.assertEqual(self.done.stdout, "Nothing is missing.\n")
+        self.assertEqual(self.run_script("jobs/setup.sh", "--check", "run", "folder", sudo=True, expect=1), [])
+        self.assertRegex(self.done.stderr, "^usage: ")
+
+    def test_check_finds_what_conda_brought(self):
+        include = self.folder / "conda/include/oneapi/dnnl"
+        include.mkdir(parents=True)
+        (include / "dnnl.h").touch()
+        for folder in (include, *include.parents[:3]):
+            folder.chmod(0o755)
+        self.tool("gcc", f'case "$*" in *-I{self.folder}/conda/include*dnnl.h*) ;; *) exit 1 ;; esac', log=False)
+        self.run_script("jobs/setup.sh", "--check", missing="libdnnl-dev", expect=1)
+        self.run_script("jobs/setup.sh", "--check", missing="libdnnl-dev", CONDA_PREFIX=str(self.folder / "conda"))
 
     # commands that run, and the exit code
 
@@ -189,7 +213,7 @@ class Scripts(harness.Case):
         configure, build = self.calls(self.run_script("tests/mpich.sh"), "cmake")
         place = self.folder / "bin"
         self.assertIn(f"-DMPI_C_COMPILER={place}/mpicc.mpich -DMPIEXEC_EXECUTABLE={place}/mpirun.mpich", configure)
-        self.assertTrue(build.endswith(" --target eigenscope mpi_tests"))
+        self.assertTrue(build.endswith(" --target eigenscope eigenscope_faults mpi_tests"))
         self.log.write_text("")
         self.assertFalse(any("mpich" in call for call in self.run_script("tests/run.sh", "--full", "-R", "unit")))
         (place / "mpicc.mpich").unlink()
@@ -281,7 +305,7 @@ class Scripts(harness.Case):
     def test_scripts_are_sound(self):
         if shutil.which("shellcheck") is None:
             self.skipTest("shellcheck is not installed")
-        subprocess.run(["shellcheck", *SCRIPTS, "tests/sanitized.sh", "tests/valgrind.sh", "tests/fresh.sh", "tests/venv.sh"],
+        subprocess.run(["shellcheck", *SCRIPTS, "tests/sanitized.sh", "tests/valgrind.sh", "tests/fresh.sh", "tests/venv.sh", "tests/arm.sh"],
                        cwd=harness.SOURCE, check=True)
 
 

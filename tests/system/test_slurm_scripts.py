@@ -1,6 +1,7 @@
 """The scripts of slurm/ with stand-ins for SLURM: submitted commands, and when a task requeues itself. tests/slurm/ uses a real
 cluster."""
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -53,6 +54,10 @@ class Case(harness.Case):
         self.stdout, self.stderr = done.stdout, done.stderr
         return self.calls("sbatch")
 
+    def submitted(self, output="results/a folder"):
+        path, = (self.work / output / "slurm").glob("job-*.yaml")
+        return str(path)
+
     def shares(self):
         path, = (self.work / "results").glob("*/slurm/tasks-*")
         return [line for line in path.read_text().splitlines() if not line.startswith("#")]
@@ -66,7 +71,7 @@ class Submit(Case):
         self.assertIn("--array=0-1", array)
         list_, = (self.work / "results").glob("*/slurm/tasks-*")
         at = array.index(str(self.tree / "slurm/array.sbatch"))
-        self.assertEqual(array[at + 1:], [harness.PROGRAM, str(list_.relative_to(self.work)), "", "job.yaml", "--"])
+        self.assertEqual(array[at + 1:], [harness.PROGRAM, str(list_), "", self.submitted(), "--"])
         for submitted in (array, merge):
             at = submitted.index("-p")
             self.assertEqual(submitted[at:at + 7], ["-p", "main", "--account=me", "-n", "2", "--time", "1:00:00"])
@@ -74,7 +79,7 @@ class Submit(Case):
         at = merge.index(str(self.tree / "slurm/merge.sbatch"))
         self.assertEqual(merge[merge.index("1:00:00") + 1:at],
                          ["--nodes=1", "--ntasks=1", "--ntasks-per-node=1", "--dependency=afterany:41"])
-        self.assertEqual(merge[at + 1:], [harness.PROGRAM, "results/a folder/tiny.h5", "job.yaml"])
+        self.assertEqual(merge[at + 1:], [harness.PROGRAM, str(self.work / "results/a folder/tiny.h5"), self.submitted()])
         self.assertIn("array 41: points: 12, tasks: 2", self.stdout)
         self.assertIn("merge 42: writes results/a folder/tiny.h5", self.stdout)
 
@@ -110,12 +115,15 @@ class Submit(Case):
             "submit.sh", "--set", "train.epochs=2", "--output=else where", "--at-once", "3", "--ranks-per-point", "2",
             "--run", "--retry-failed", "--launcher", "mpirun --bind-to none", "--to", "one file.h5", "job.yaml", "-n", "4")
         at = array.index(str(self.tree / "slurm/array.sbatch"))
-        self.assertEqual(array[at + 3:], ["mpirun --bind-to none", "job.yaml", "--set", "train.epochs=2", "--output",
-                                          "else where", "--", "--retry-failed", "--ranks-per-point", "2"])
+        job = self.submitted("else where")
+        self.assertEqual(array[at + 3:], ["mpirun --bind-to none", job, "--", "--retry-failed", "--ranks-per-point", "2"])
+        text = pathlib.Path(job).read_text()
+        self.assertIn("\n# set: train.epochs=2\n", text)
+        self.assertIn("\n  epochs: 2\n", text)
         self.assertIn("--array=0-1%3", array)
         at = merge.index(str(self.tree / "slurm/merge.sbatch"))
-        self.assertEqual(merge[at + 2:], ["one file.h5", "job.yaml", "--set", "train.epochs=2", "--output", "else where"])
-        self.assertEqual([path.name[:6] for path in (self.work / "else where/slurm").iterdir()], ["tasks-"])
+        self.assertEqual(merge[at + 2:], [str(self.work / "one file.h5"), job])
+        self.assertEqual(sorted(path.name[:4] for path in (self.work / "else where/slurm").iterdir()), ["job-", "task"])
 
     def test_refused(self):
         for arguments, message in ((("--tasks", "2"), "a job file is missing"),
@@ -124,6 +132,13 @@ class Submit(Case):
                                    (("--ranks-per-point", "2", "job.yaml"), "a task has only 1 rank; add -n 2"),
                                    (("job.yaml", "--array", "0-3"), "--array cannot be given"),
                                    (("job.yaml", "--array=0-3"), "--array cannot be given"),
+                                   (("job.yaml", "--dry-run"), "--dry-run is an option of submit.sh: write it before the job file"),
+                                   (("job.yaml", "--set=train.epochs=2"), "--set is an option of submit.sh"),
+                                   (("--ranks-per-point", "x", "job.yaml"), "--ranks-per-point x: must be an integer of at least 1"),
+                                   (("--tasks", "x", "job.yaml"), "--tasks x: must be an integer of at least 1"),
+                                   (("--at-once", "0", "job.yaml"), "--at-once 0: must be an integer of at least 1"),
+                                   (("job.yaml", "-n08"), "--ntasks 08: must be an integer of at least 1"),
+                                   (("job.yaml", "--nodes=x"), "--nodes x: must be an integer of at least 1"),
                                    (("none.yaml",), "none.yaml"),
                                    (("--points", "99", "job.yaml"), "point 99 does not exist"),
                                    (("--ranks-per-point", "16", "job.yaml", "-n", "16"), "at most 8, the lanes of a point")):
@@ -146,6 +161,39 @@ class Submit(Case):
         self.script("submit.sh", "job.yaml", expect=1)
         self.assertEqual(self.stdout, "")
         self.assertEqual(len(self.calls("sbatch")), 1)
+        self.assertFalse((self.work / "results").exists())
+        # Files of earlier submissions stay.
+        self.tool("sbatch", "echo 40")
+        self.script("submit.sh", "job.yaml")
+        before = sorted((self.work / "results").rglob("*"))
+        self.tool("sbatch", "exit 1")
+        self.script("submit.sh", "--tasks", "1", "job.yaml", expect=1)
+        self.assertEqual(sorted((self.work / "results").rglob("*")), before)
+
+    def test_merge_is_not_submitted(self):
+        # The array runs, so its files stay, and the message says what to do instead.
+        self.tool("sbatch", '[[ $* == *--array=* ]] && echo 40')
+        self.script("submit.sh", "job.yaml", expect=1)
+        self.assertIn("array 40: points: 12", self.stdout)
+        self.assertIn(f"when the array has ended, run: {harness.PROGRAM} merge {self.submitted()} --to ", self.stderr)
+
+    def test_sites_that_print_more(self):
+        for text in ('welcome to 7 nodes\n41', 'Submitted batch job 41', 'x\n41;cluster'):
+            self.tool("sbatch", f"printf '%s\\n' '{text}'")
+            self.script("submit.sh", "job.yaml")
+            self.assertIn("array 41: points: 12", self.stdout)
+            self.assertIn("merge 41: writes", self.stdout)
+            self.assertIn("--dependency=afterany:41", self.calls("sbatch")[-1])
+
+    def test_dry_run(self):
+        self.assertEqual(self.script("submit.sh", "--dry-run", "--points", "2-3", "job.yaml", "-n", "2"), [])
+        self.assertIn("\n# points 2\n# tasks 1\n2-3\n", self.stdout)
+        self.assertIn("name: \"tiny\"", self.stdout)
+        self.assertEqual(sorted(path.name for path in self.work.iterdir()), ["job.yaml"])
+
+    def test_squeue_does_not_answer(self):
+        self.script("submit.sh", "job.yaml")
+        self.assertIn("squeue does not answer, so it is not known if another array", self.stderr)
 
     def test_queued_array_of_the_same_folder(self):
         self.tool("squeue", f'echo "40 eigenscope {self.work}/results/a folder of others|"', log=False)
@@ -179,12 +227,37 @@ class Resubmit(Case):
     def test_wrong_job(self):
         self.assertEqual(self.script("resubmit.sh", "none.yaml", expect=1), [])
 
+    def test_the_job_that_was_submitted(self):
+        job = self.work / "job.yaml"
+        self.script("submit.sh", "job.yaml")
+        submitted = self.submitted()
+        self.script("resubmit.sh", "job.yaml")
+        self.assertNotIn("not as it was", self.stdout)
+        job.write_text(JOB.replace("seed: [0, 1, 2, 3, 4, 5]", "seed: [9]"))
+        array = self.script("resubmit.sh", "--beside", "job.yaml")[-2]
+        self.assertIn("job.yaml is not as it was submitted", self.stdout)
+        self.assertIn("array 45: points: 12,", self.stdout)
+        self.assertIn(submitted, array)
+        # Other options of the command line are another job, and so is the edited file for submit.sh.
+        for number, arguments in enumerate((("resubmit.sh", "--set", "train.epochs=2"), ("submit.sh", "--missing"))):
+            self.script(*arguments, "job.yaml")
+            self.assertIn("points: 2,", self.stdout)
+            self.assertEqual(len(list((self.work / "results/a folder/slurm").glob("job-*.yaml"))), 2 + number)
+        # Now the edited job is the one that was submitted last. The file of a submission is a job like any other.
+        job.write_text(JOB.replace("width: [1, 2]", "width: [1, 2, 3]"))
+        self.script("resubmit.sh", "job.yaml")
+        self.assertIn("points: 2,", self.stdout)
+        self.assertIn(submitted, self.script("resubmit.sh", submitted)[-2])
+        self.assertEqual(len(list((self.work / "results/a folder/slurm").glob("job-*.yaml"))), 3)
+
     def test_more_than_an_argument_holds(self):
         # Every second of 100,000 points is missing: more text than one argument may hold.
         self.tool("eigenscope", 'if [[ $1 == status ]]; then seq -s, 1 2 99999; exit 3; fi\n'
+                                'if [[ $* == *--resolved* ]]; then touch "${@: -1}/job-x.yaml"\n'
+                                '  printf "file: %s/job-x.yaml\\noutput: %s/o\\n" "${@: -1}" "$PWD"; exit; fi\n'
                                 'shift $(($# - 1)); printf "# name x\\n# output o\\n# points 1\\n# tasks 1\\n%s\\n" "$1"')
         self.script("resubmit.sh", "job.yaml", EIGENSCOPE=str(self.folder / "bin/eigenscope"))
-        path, = (self.work / "o/slurm").iterdir()
+        path, = (self.work / "o/slurm").glob("tasks-*")
         points = path.read_text().splitlines()[-1]
         self.assertLess(len(points), 131072)
         self.assertRegex(points, r"^1,3,.*,\d*[13579]$")
@@ -234,9 +307,9 @@ class Element(Case):
 
     def test_what_is_run(self):
         self.launcher("exit 0")
-        self.element(3, options=["--accept-cpu-change"])
-        self.assertEqual(self.calls("launch")[0][1:], ["run", "job.yaml", "--output", "out", "--points", "0,3",
-                                                       "--accept-cpu-change", "--max-time", "541"])
+        self.element(3, options=["--accept-cpu-change", "--allow-emulation"])
+        self.assertEqual(self.calls("launch")[0][1:], ["run", "job.yaml", "--output", "out", "--points", "0,3", "--accept-cpu-change",
+                                                       "--allow-emulation", "--max-time", "541"])
 
     def max_time(self, left, **env):
         self.queue("RUNNING", left)
@@ -282,10 +355,13 @@ class Element(Case):
         self.assertIn("slurm/resubmit.sh", self.stderr)
 
     def test_an_epoch_longer_than_the_limit_is_not_requeued(self):
-        self.launcher(f'printf "#!/bin/sh\\ncase \\"\\$*\\" in *%%T*) echo RUNNING ;; *) echo 0:59 ;; esac" '
-                      f'> "{self.folder / "bin/squeue"}"; exit 3')
-        self.element(3)
-        self.assertEqual(self.requeued(), [])
+        # A run stops early if its next step would take longer than the time left.
+        for left, requeued in (("0:59", []), ("4:00", []), ("6:00", ["41_1"])):
+            self.queue("RUNNING", "10:00")
+            self.launcher(f'printf "#!/bin/sh\\ncase \\"\\$*\\" in *%%T*) echo RUNNING ;; *) echo {left} ;; esac" '
+                          f'> "{self.folder / "bin/squeue"}"; exit 3')
+            self.element(3)
+            self.assertEqual(self.requeued(), requeued, left)
 
     def test_restarts_end(self):
         self.launcher(f'"{harness.PROGRAM}" run job.yaml --output out --points 0 --quiet; exit 3')
@@ -350,6 +426,29 @@ class Element(Case):
         self.launcher("exit 0")
         self.element(1, SLURM_ARRAY_TASK_ID="2")
         self.assertIn("has no line for task 2", self.stderr)
+
+
+    def test_emptied_list(self):
+        self.launcher("exit 0")
+        for text in ("", "# name tiny\n"):
+            self.write("tasks", text)
+            self.element(1)
+            self.assertIn("has no line for task 1", self.stderr)
+
+    def test_preempted(self):
+        # The task is no longer RUNNING when TERM comes. `scontrol requeue` is refused if SLURM requeues the task itself.
+        self.queue("COMPLETING", "5:00")
+        at = "2026-11-28T10:00:00"
+        for time_, answer in (("None", "exit 0"), (at, "exit 0"), (at, "echo '41_1: Job is pending execution'; exit 1"),
+                              (at, "echo 'Requested operation is presently disabled'; exit 1")):
+            self.tool("scontrol", f'[[ $* == *show* ]] || {{ {answer}; }}; [[ -e "{self.folder}/ready" ]] && now={time_}\n'
+                                  'echo "JobState=COMPLETING PreemptTime=${now-None} Partition=main"')
+            self.log.write_text("")
+            self.told(signal.SIGTERM)
+            self.assertEqual(self.requeued(), [] if time_ == "None" else ["41_1"])
+            refused = "disabled" in answer
+            self.assertEqual("41_1: unfinished, preempted, requeued" in self.stdout, time_ != "None" and not refused)
+            self.assertEqual("SLURM refused to requeue this task: Requested operation is presently disabled" in self.stderr, refused)
 
 
 class Style(harness.Case):

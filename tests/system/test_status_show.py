@@ -37,6 +37,82 @@ class StatusAndShow(harness.Case):
         self.assertEqual(self.status("--missing", "--output", "elsewhere", expect=3).stdout, "0-2\n")
         self.assertEqual(self.status("--missing", "--set", "train.epochs=3", expect=3).stdout, "0-2\n")
 
+    def test_results_of_other_versions(self):
+        """After an edit, status counts the results that the job has no more; a selection of points changes nothing."""
+        self.run_program("run", "job.yaml", "--quiet")
+        self.assertNotIn("other", self.status(expect=0).stdout)
+        self.assertNotIn("other", self.status("--points", "1", expect=0).stdout)
+        text = self.status("--set", "train.epochs=3", expect=3).stdout
+        self.assertTrue(text.endswith("\n3 other results are there, of other versions of this job or of other jobs\n"), text)
+        text = self.status("--set", "grid.seed=[0, 1]", expect=0).stdout
+        self.assertTrue(text.endswith("\n1 other result is there, of other versions of this job or of other jobs\n"), text)
+        # Large grids lie in subfolders; files with other names are no results.
+        points = self.folder / "results/tiny/points"
+        first = sorted(points.glob("*.h5"))[0]
+        (points / first.name[:2]).mkdir()
+        first.rename(points / first.name[:2] / first.name)
+        (points / "notes.h5").touch()
+        (points / f"{first.stem}.h5.x.part").touch()
+        self.assertIn("\n3 other results are there,", self.status("--set", "train.epochs=3", expect=3).stdout)
+
+    def test_json(self):
+        self.run_program("run", "job.yaml", "--points", "0,2", "--quiet")
+        document = json.loads(self.status("--format", "json", "--set", "grid.width=[1/2, 1]", expect=3).stdout)
+        self.assertEqual({name: document[name] for name in ("job", "output", "delta", "counts", "other_results", "missing")},
+                         {"job": "tiny", "output": "results/tiny", "delta": 0.99, "other_results": 0, "missing": "0,2-4",
+                          "counts": {"missing": 4, "complete": 2, "diverged": 0, "damaged": 0, "unreadable": 0, "unfit": 0,
+                                     "started": 0, "running": 0, "stale": 0}})
+        points = document["points"]
+        self.assertEqual([point["outcome"] for point in points], ["missing", "complete"] + ["missing"] * 3 + ["complete"])
+        self.assertEqual([(point["epochs_done"], point["epochs"]) for point in points], [(0, 2), (2, 2)] + [(0, 2)] * 3 + [(2, 2)])
+        self.assertEqual(points[1]["axes"], {"dataset": "shapes", "model": "tiny", "width": 1, "classes": 2, "resolution": 32,
+                                             "seed": 0})
+        self.assertEqual((points[0]["axes"]["width"], points[0]["accuracy"]), (0.5, None))
+        self.assertTrue(0 <= points[1]["accuracy"] <= 1 and 0 < points[1]["saturation"] <= 1)
+        self.assertTrue((self.folder / f"results/tiny/points/{points[1]['id']}.h5").exists())
+        done = self.status("--format", "json", "--missing", expect=1)
+        self.assertIn("--missing and --format json cannot be used together", done.stderr)
+        self.assertIn("--format x: must be table or json", self.status("--format", "x", expect=1).stderr)
+
+    def test_widths_and_all_classes_as_in_the_job(self):
+        """1/2 is 1/2 and `all` is `all (2)` in every table; csv and json have numbers."""
+        sets = ["--set", "grid.width=[1/2, 1]", "--set", "grid.classes=[2, all]", "--set", "grid.seed=0", "--set",
+                "datasets.shapes.classes=3", "--set", "train.epochs=1"]
+        heading = r"width +classes .*\n +0 .* 1/2 +2 .*\n +1 .* 1/2 +all \(3\) .*\n +2 .* 1 +2 .*\n +3 .* 1 +all \(3\) "
+        self.assertRegex(self.run_program("plan", "job.yaml", *sets).stdout, heading)
+        done = self.run_program("run", "job.yaml", *sets).stdout
+        self.assertIn("\npoint 1 width=1/2 classes=all (3): complete", done)
+        for text in (done, self.status(*sets, expect=0).stdout):
+            self.assertRegex(text, heading.replace(" .* 1", " +1"))
+        self.run_program("merge", "job.yaml", *sets, "--to", "all.h5")
+        self.assertRegex(self.run_program("show", "all.h5").stdout, r"\n +0 +1/2 +2 .*\n +1 +1/2 +3 ")
+        self.assertEqual([row["width"] for row in csv.DictReader(
+            self.run_program("show", "all.h5", "--format", "csv").stdout.splitlines())], ["0.5", "0.5", "1", "1"])
+        ids = [point["id"] for point in json.loads(self.run_program("plan", "job.yaml", *sets, "--format", "json").stdout)["points"]]
+        self.assertIn("   width 1/2   ", self.run_program("show", f"results/tiny/points/{ids[0]}.h5").stdout)
+        # The heading has it where the axis does not vary, before and after there are results.
+        self.assertIn(", classes all (3), ", self.run_program("plan", "job.yaml", *sets, "--set", "grid.classes=all").stdout)
+        self.assertIn(", classes all (3), ", self.status(*sets, "--set", "grid.classes=all", expect=0).stdout)
+        self.assertIn(", classes all, ", self.status(*sets, "--set", "grid.classes=all", "--output", "none", expect=3).stdout)
+
+    def test_one_file_for_another(self):
+        """A job where a result belongs, and the other way round: the message says what the file is and what to do."""
+        self.run_program("run", "job.yaml", "--points", "0", "--quiet")
+        self.run_program("merge", "job.yaml", "--to", "all.h5", expect=3)
+        weights = next((self.folder / "results/tiny/checkpoints").iterdir()).relative_to(self.folder)
+        self.write("odd-name", "# a job\ngrid: {dataset: shapes, model: tiny}\nname: x\n")
+        for job in ("job.yaml", "odd-name"):
+            for command in (("show", job), ("report", job, "--to", "x")):
+                done = self.run_program(*command, expect=1)
+                self.assertEqual(done.stderr, f"eigenscope: {job}: is a job file, not a file of results; eigenscope status {job} lists its "
+                                 f"results, and eigenscope merge {job} --to FILE.h5 writes them into one file for show and report\n")
+        for command in (("plan", "all.h5"), ("status", "all.h5"), ("run", "all.h5"), ("merge", "all.h5", "--to", "x.h5")):
+            done = self.run_program(*command, expect=1)
+            self.assertEqual(done.stderr, "eigenscope: all.h5: is an HDF5 file, not a job file (YAML); eigenscope show all.h5 prints it\n")
+        done = self.run_program("plan", weights, expect=1)
+        self.assertEqual(done.stderr, f"eigenscope: {weights}: is a safetensors file, not a job file (YAML); eigenscope checkpoint info "
+                         f"{weights} prints it\n")
+
     def test_damaged_file(self):
         self.run_program("run", "job.yaml", "--quiet")
         path = sorted((self.folder / "results/tiny/points").glob("*.h5"))[0]
@@ -63,7 +139,7 @@ class StatusAndShow(harness.Case):
         state = self.folder / f"results/tiny/state/{ids[1]}.safetensors"
         whole = state.read_bytes()
         for content, outcome in ((whole[:40], ["started", "0/2"]), (b"", ["started", "0/2"]),
-                                 (whole.replace(ids[1].encode(), ids[0].encode()), ["missing", "-"])):
+                                 (whole.replace(f'"point_id":"{ids[1]}'.encode(), f'"point_id":"{ids[0]}'.encode()), ["missing", "-"])):
             state.write_bytes(content)
             self.assertEqual(self.status(expect=3).stdout.splitlines()[4].split()[2:4], outcome)
         state.write_bytes(b"")

@@ -244,6 +244,27 @@ static void put_byte(const char *where, size_t at, uint8_t byte) {
   assert_int_equal(fclose(file), 0);
 }
 
+/* Files that HDF5 2.0 wrote (make_newer.py), and a superblock of the future. */
+TEST_IN_FOLDER(newer_hdf5) {
+  static const char *const files[] = {"newer/layer.h5", "newer/listed.h5", "newer/attribute.h5", "good.h5"};
+  unsigned major, minor, release;
+  H5get_libversion(&major, &minor, &release);
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    char from[1024];
+    size_t size;
+    es_activations_t *file;
+    if (major >= 2 && strncmp(files[i], "newer", 5) == 0) continue;
+    snprintf(from, sizeof from, ACTIVATIONS "%s", files[i]);
+    uint8_t *bytes = read_whole(from, &size);
+    if (strcmp(files[i], "good.h5") == 0) bytes[8] = 200; /* version of the superblock */
+    file_write("acts.h5", bytes, size);
+    free(bytes);
+    assert_int_equal(es_activations_open(&file, path, "labels", fresh()), ES_INPUT);
+    assert_non_null(strstr(said.message, "needs a newer HDF5 than "));
+    assert_non_null(strstr(said.message, "write the file again for older versions"));
+  }
+}
+
 TEST_IN_FOLDER(cut_hdf5) {
   size_t size;
   uint8_t *bytes = read_whole(ACTIVATIONS "good.h5", &size);

@@ -13,7 +13,8 @@ BEFORE_TESTS {
   es_blas_single_thread();
 }
 
-static const char *const names[] = {"channelwise", "mean", "max", "median", "flatten", "pool", "nearest"};
+static const char *const names[] = {"channelwise", "mean", "max",  "median", "flatten",
+                                    "first",       "last", "pool", "nearest"};
 
 static es_method_kind_t kind_of(const char *name) {
   int kind = 0;
@@ -104,6 +105,41 @@ TEST(median_is_the_lower_middle_value) {
   assert_true(row[0] == 2.0f && row[1] == -1.0f);
 }
 
+/* Tokens lie on one axis: the first and the last one, and K averages of neighbours. */
+TEST(tokens) {
+  const es_node_t node = {.tokens = true, .out = {5, 1, 2}};
+  const float data[] = {1, -1, 2, -2, 3, -3, 4, -4, 6, -6, /* second sample */ 7, 0, 8, 0, 9, 0, 10, 0, 12, 1};
+  double wide[20];
+  for (size_t i = 0; i < 20; i++) wide[i] = (double)data[i];
+  static const struct {
+    es_method_kind_t kind;
+    int32_t size, width, rows;
+    float expected[12];
+  } cases[] = {{ES_METHOD_FIRST, 0, 2, 2, {1, -1, 7, 0}},
+               {ES_METHOD_LAST, 0, 2, 2, {6, -6, 12, 1}},
+               {ES_METHOD_MEAN, 0, 2, 2, {3.2f, -3.2f, 9.2f, 0.2f}},
+               {ES_METHOD_POOL, 2, 4, 2, {2, -2, 4.3333335f, -4.3333335f, 8, 0, 10.333333f, 0.33333334f}},
+               {ES_METHOD_NEAREST, 2, 2, 4, {1, -1, 3, -3, 7, 0, 9, 0}}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    float scratch[128];
+    double wide_scratch[128];
+    const es_method_t *method = es_method_of(cases[i].kind, &node);
+    assert_int_equal(method->width(node.out, cases[i].size), cases[i].width);
+    assert_int_equal(2 * method->positions(node.out, cases[i].size), cases[i].rows);
+    assert_true(method->scratch(node.out, cases[i].size) <= 128);
+    const float *rows = method->rows(data, 2, node.out, cases[i].size, scratch);
+    const double *wide_rows = method->rows_f64(wide, 2, node.out, cases[i].size, wide_scratch);
+    for (int j = 0; j < cases[i].rows * cases[i].width; j++) {
+      assert_true(fabsf(rows[j] - cases[i].expected[j]) < 1e-6f);
+      assert_true(fabs(wide_rows[j] - (double)cases[i].expected[j]) < 1e-6);
+    }
+  }
+  /* On a map: the corners. */
+  float scratch[64];
+  const float *row = es_method(ES_METHOD_LAST)->rows(data, 1, (es_shape_t){2, 2, 2}, 0, scratch);
+  assert_true(row[0] == 4.0f && row[1] == -4.0f);
+}
+
 /* Every method must propagate a NaN in the output to the covariance. */
 TEST(nan_survives_every_method) {
   const es_shape_t shape = {4, 4, 3};
@@ -111,7 +147,8 @@ TEST(nan_survives_every_method) {
   double wide[2 * 4 * 4 * 3], wide_scratch[1024];
   for (int kind = ES_METHOD_CHANNELWISE; kind <= ES_METHOD_NEAREST; kind++) {
     for (size_t i = 0; i < sizeof data / sizeof *data; i++) data[i] = (float)(i % 5);
-    data[0] = NAN; /* the corner, which nearest selects */
+    data[0] = NAN;      /* the corner, which nearest and first select */
+    data[3 * 15] = NAN; /* the corner that last selects */
     for (size_t i = 0; i < sizeof data / sizeof *data; i++) wide[i] = data[i];
     const es_method_t *method = es_method((es_method_kind_t)kind);
     const float *rows = method->rows(data, 2, shape, 2, scratch);

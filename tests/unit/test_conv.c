@@ -1,9 +1,12 @@
 /* Convolutions against loops in double: forward, gradients of input, weights and bias. Shapes lie on both sides of each
  * limit at which the layer changes its algorithm (src/model/conv/conv.h, es_onednn_layer_algorithms); also slices
  * smaller than the largest, and several lanes. */
+#include "../../src/model/conv/conv.h"
 #include "../../src/model/unit.h"
+#include "eigenscope/kernel.h"
 #include "eigenscope/random.h"
 #include "support/draw.h"
+#include "support/nodes.h"
 #include "support/unit.h"
 #include <math.h>
 #include <string.h>
@@ -55,8 +58,8 @@ static void layer_open(layer_t *l, const spec_t *spec) {
   l->tensors[0] = (es_tensor_t){.rank = 4, .shape = {out, in, k, k}, .count = weights};
   l->tensors[1] = (es_tensor_t){.rank = 1, .shape = {out}, .offset = weights, .count = out};
   l->graph = (es_graph_t){.parameters = l->tensors, .n_parameters = 2, .parameter_count = weights + out};
-  l->node = (es_node_t){.op = ES_OP_CONV, .name = "conv", .in = from, .out = to, .kernel = k, .stride = spec->stride};
-  l->node.padding = padding;
+  l->node = (es_node_t){.op = ES_OP_CONV, .name = "conv", .in = from, .out = to};
+  set_window(&l->node, k, spec->stride, padding);
   l->node.groups = 1;
   l->node.bias = 1;
   l->group = (es_group_t){.comm = MPI_COMM_NULL, .size = 1, .lanes = spec->lanes, .lane_count = spec->lanes};
@@ -260,6 +263,24 @@ TEST(shortcuts) {
       {9, 17, 5, 10, 1, 2, 1, {4}},  {64, 64, 12, 24, 1, 2, 1, {2}},   {32, 32, 16, 32, 1, 2, 1, {5}},
   };
   for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) check_layer(&specs[i]);
+}
+
+/* On ARM, small maps and 3 × 3 kernels have kernels of ours, too (run there by tests/arm.sh). */
+TEST(neon) {
+  es_node_t node = {.op = ES_OP_CONV, .in = {4, 4, 64}, .out = {4, 4, 64}, .groups = 1};
+  es_node_t narrow = {.op = ES_OP_CONV, .in = {32, 32, 8}, .out = {32, 32, 16}, .groups = 1};
+  set_window(&node, 3, 1, 1);
+  set_window(&narrow, 3, 1, 1);
+  for (es_conv_direction_t d = CONV_FORWARD; d < CONV_DIRECTIONS; d++) {
+    assert_true(es_conv_small_applies(&node, d, CONV_NEON) && es_conv_winograd_applies(&node, d, CONV_NEON));
+    assert_true(es_conv_narrow_applies(&narrow, d, CONV_NEON));
+    assert_false(es_conv_small_applies(&node, d, CONV_BASELINE) || es_conv_winograd_applies(&node, d, CONV_BASELINE));
+  }
+  assert_true(es_conv_small_weights_applies(&node, CONV_BACKWARD_WEIGHTS, CONV_NEON));
+#ifdef ES_KERNEL_NEON
+  assert_int_equal(es_conv_isa(), CONV_NEON);
+  assert_ptr_equal(es_conv_choose(&node, CONV_FORWARD, ES_FLOAT32), &es_conv_winograd_forward);
+#endif
 }
 
 /* A sample's output and input gradient do not depend on the other samples in the slice, nor on their number. */

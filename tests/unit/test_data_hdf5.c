@@ -149,7 +149,9 @@ TEST_IN_FOLDER(no_file) {
   file_write("text.h5", "no HDF5", 7);
   assert_refused("is not an HDF5 file");
   file_write("text.h5", "", 0);
-  assert_refused("is not an HDF5 file");
+  assert_refused("is not an HDF5 file but empty");
+  file_write("text.h5", "CDF\1", 4);
+  assert_refused("is not an HDF5 file but a netCDF-3 file; rewrite it as netCDF-4: nccopy -k nc4 OLD NEW");
   path = "images.h5";
 }
 

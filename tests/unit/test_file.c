@@ -217,14 +217,16 @@ TEST_WITH(set_up, leave_folder, parts_have_different_names) {
 TEST_WITH(set_up, leave_folder, part_of_a_running_process_stays) {
   char name[128];
   int gate, code;
+  siginfo_t ended;
   const pid_t child = part_of_child("a", name, &gate);
   es_file_remove_parts("a");
   assert_true(es_file_exists(name));
   close(gate);
-  assert_int_equal(waitpid(child, &code, 0), child);
-  assert_int_equal(code, 0);
+  assert_int_equal(waitid(P_PID, (id_t)child, &ended, WEXITED | WNOWAIT), 0); /* it has ended, and remains a zombie */
   es_file_remove_parts("a");
   assert_false(es_file_exists(name));
+  assert_int_equal(waitpid(child, &code, 0), child);
+  assert_int_equal(code, 0);
 }
 
 static void touch(const char *path, time_t age) {
@@ -320,6 +322,37 @@ TEST_WITH(set_up, leave_folder, directory_create) {
   assert_non_null(strstr(said.message, strerror(ENOTDIR)));
   assert_false(es_directory_exists("a/file"));
   assert_true(es_file_exists("a/file"));
+}
+
+TEST_WITH(set_up, leave_folder, kinds) {
+  char zeros[512] = "", tar[512] = "x";
+  memcpy(tar + 257, "ustar", 5);
+  const struct {
+    const char *data;
+    size_t size;
+    const char *words;
+  } rows[] = {{"", 0, "empty"},
+              {"version https://git-lfs.github.com/spec/v1\n", 43, "a pointer of Git LFS"},
+              {" \n<!DOCTYPE html>", 17, "a web page"},
+              {"<?xml version=\"1.0\"?>", 21, "the answer of a server"},
+              {"PK\3\4 zip", 8, "a zip file"},
+              {"\x80\2}q", 4, "a Python pickle"},
+              {"\x89HDF\r\n\x1a\n", 8, "an HDF5 file"},
+              {"\x1f\x8b\x8", 3, "compressed by gzip"},
+              {"\x40\0\0\0\0\0\0\0{\"a\"", 12, "a safetensors file"},
+              {tar, sizeof tar, "a tar archive"},
+              {zeros, sizeof zeros, "zeros"}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    assert_ok(es_file_write_atomic("file", rows[i].data, rows[i].size, fresh()));
+    const char *kind = es_file_kind("file");
+    if (kind == NULL || strstr(kind, rows[i].words) == NULL) fail_msg("%zu: %s", i, kind != NULL ? kind : "NULL");
+  }
+  assert_null(es_file_kind_of("\x7f"
+                              "ELF",
+                              4));
+  assert_null(es_file_kind_of("name: job", 9));
+  assert_null(es_file_kind_of(zeros, 20)); /* a small file may be zeros */
+  assert_null(es_file_kind("nowhere"));
 }
 
 TEST(hash) {

@@ -141,7 +141,7 @@ TEST(border_layer) {
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     es_graph_t *graph = create(&cases[i].spec, (es_ratio_t){1, 8}, 10, cases[i].resolution);
-    assert_string_equal(graph->nodes[graph->layers[es_graph_border(graph)]].name, cases[i].border);
+    assert_string_equal(graph->nodes[es_graph_border(graph)].name, cases[i].border);
     es_graph_destroy(graph);
   }
 }
@@ -275,15 +275,17 @@ TEST(rows) {
   }
 }
 
-/* Too many layers or operations to count are errors of the user. */
+/* The number of layers has no limit. Too many operations to count are an error of the user. */
 TEST(limits) {
   es_graph_t *graph;
-  es_point_t point = {.model = {.name = "m", .family = ES_FAMILY_RESNET, .n_items = 1, .items = {1025}},
+  es_point_t point = {.model = {.name = "m", .family = ES_FAMILY_RESNET, .n_items = 1, .items = {5000}},
                       .width = {1, 64},
                       .classes = 2,
                       .resolution = 8};
-  assert_fails(es_graph_create(&graph, &point, fresh()), ES_INPUT,
-               "layer layer1.1023.conv2 is one too many: a network can have at most 2048 layers");
+  assert_ok(es_graph_create(&graph, &point, fresh()));
+  assert_int_equal(graph->n_layers, 10002);
+  assert_string_equal(graph->nodes[graph->layers[10000]].name, "layer1.4999.conv2");
+  es_graph_destroy(graph);
   point = (es_point_t){.model = {.name = "m", .family = ES_FAMILY_VGG, .n_items = ES_ITEMS_MAX},
                        .width = {16, 1},
                        .classes = 2,
@@ -293,15 +295,89 @@ TEST(limits) {
   assert_null(graph);
 }
 
+/* Names of the layers of a network, one after the other as name:kind. */
+static void check_layers(const char *model, uint32_t kinds, const char *pattern, const char *expected) {
+  es_graph_t *graph;
+  char found[2048] = "";
+  es_point_t point = {.model = builtin(model), .width = {1, 8}, .classes = 10, .resolution = 32};
+  point.measure.kinds = kinds;
+  point.measure.n_layers = 1;
+  snprintf(point.measure.layers[0], ES_NAME_MAX, "%s", pattern);
+  assert_ok(es_graph_create(&graph, &point, fresh()));
+  for (int32_t i = 0; i < graph->n_layers; i++) {
+    const es_node_t *node = &graph->nodes[graph->layers[i]];
+    const size_t length = strlen(found);
+    assert_int_equal(node->layer, i);
+    if (es_text_match(pattern, node->name))
+      snprintf(found + length, sizeof found - length, "%s%s:%s", length > 0 ? " " : "", node->name,
+               es_layer_kind_words[node->kind]);
+  }
+  assert_string_equal(found, expected);
+  es_graph_destroy(graph);
+}
+
+enum {
+  CONV = 1 << ES_LAYER_CONV,
+  LINEAR = 1 << ES_LAYER_LINEAR,
+  BLOCK = 1 << ES_LAYER_BLOCK,
+  ATTENTION = 1 << ES_LAYER_ATTENTION,
+  ACTIVATION = 1 << ES_LAYER_ACTIVATION,
+  NORM = 1 << ES_LAYER_NORM
+};
+
+/* Names are those of PyTorch's modules; where a module runs several times, those of torchvision's feature extraction.
+ * An activation that ends a block is one layer: the block, if blocks are measured. */
+TEST(kinds_of_layers) {
+  check_layers("resnet18", 0, "layer2.0.*", "layer2.0.conv1:conv layer2.0.conv2:conv layer2.0.downsample.0:conv");
+  check_layers("resnet18", BLOCK, "*",
+               "layer1.0:block layer1.1:block layer2.0:block layer2.1:block layer3.0:block layer3.1:block "
+               "layer4.0:block layer4.1:block");
+  check_layers("resnet18", ACTIVATION, "*r*.0*",
+               "layer1.0.relu:activation layer1.0.relu_1:activation "
+               "layer2.0.relu:activation layer2.0.relu_1:activation "
+               "layer3.0.relu:activation layer3.0.relu_1:activation "
+               "layer4.0.relu:activation layer4.0.relu_1:activation");
+  check_layers("resnet50", BLOCK | ACTIVATION | NORM, "layer1.0*",
+               "layer1.0.bn1:norm layer1.0.relu:activation layer1.0.bn2:norm layer1.0.relu_1:activation "
+               "layer1.0.bn3:norm layer1.0.downsample.1:norm layer1.0:block");
+  check_layers("mobilenet_v2", BLOCK, "features.?",
+               "features.3:block features.5:block features.6:block features.8:block features.9:block");
+  check_layers("vgg11", ACTIVATION | LINEAR | NORM, "classifier.*",
+               "classifier.0:norm classifier.2:linear classifier.3:activation classifier.4:norm classifier.6:linear");
+}
+
+TEST(networks_without_the_kinds) {
+  es_graph_t *graph;
+  es_point_t point = {.model = builtin("vgg11"), .width = {1, 8}, .classes = 10, .resolution = 32};
+  point.measure = (es_measure_settings_t){.kinds = BLOCK | ATTENTION, .n_layers = 1, .layers = {"*"}};
+  assert_fails_with(es_graph_create(&graph, &point, fresh()), ES_INPUT,
+                    "the network has no output of the kinds in measure.kinds; it has conv, linear, activation, norm");
+  assert_null(graph);
+  point.measure = (es_measure_settings_t){.kinds = NORM, .n_layers = 1, .layers = {"layer*"}};
+  assert_fails_with(es_graph_create(&graph, &point, fresh()), ES_INPUT,
+                    "no output of the kinds in measure.kinds matches measure.layers");
+  point.model = builtin("resnet18");
+  assert_ok(es_graph_create(&graph, &point, fresh()));
+  assert_int_equal(graph->n_layers, 19); /* all but bn1 */
+  /* Output and border are those of convolutions and linear layers. */
+  assert_string_equal(graph->nodes[es_graph_output(graph)].name, "fc");
+  assert_string_equal(graph->nodes[es_graph_border(graph)].name, "fc");
+  assert_string_equal(es_graph_first(graph)->name, "conv1");
+  es_graph_destroy(graph);
+}
+
 /* The memory of a model grows with the samples of a rank; inference needs no more for large batches. */
 TEST(bytes) {
   const es_model_spec_t spec = builtin("resnet18");
   es_graph_t *graph = create(&spec, (es_ratio_t){1, 4}, 10, 32);
-  const int64_t small = es_model_bytes(graph, 64, 8, 1, true), large = es_model_bytes(graph, 128, 8, 1, true);
+  const int64_t small = es_model_bytes(graph, 64, 8, 1, true, ES_FLOAT32),
+                large = es_model_bytes(graph, 128, 8, 1, true, ES_FLOAT32);
   assert_true(large > 17 * small / 10 && large < 2 * small);
-  assert_true(es_model_bytes(graph, 128, 8, 2, true) < 6 * large / 10);
-  assert_int_equal(es_model_bytes(graph, 64, 8, 1, false), es_model_bytes(graph, 1024, 8, 1, false));
+  assert_true(es_model_bytes(graph, 128, 8, 2, true, ES_FLOAT32) < 6 * large / 10);
+  assert_int_equal(es_model_bytes(graph, 64, 8, 1, false, ES_FLOAT32),
+                   es_model_bytes(graph, 1024, 8, 1, false, ES_FLOAT32));
   /* Three outputs of 32 × 32 × 16 for a slice, images and weights: not the outputs of every layer. */
-  assert_true(es_model_bytes(graph, 64, 8, 1, false) < 4 * (4 * 16 * 16384 + 16 * 3072 + 2 * graph->parameter_count));
+  assert_true(es_model_bytes(graph, 64, 8, 1, false, ES_FLOAT32) <
+              4 * (4 * 16 * 16384 + 16 * 3072 + 2 * graph->parameter_count));
   es_graph_destroy(graph);
 }

@@ -1,5 +1,6 @@
 /* The grid: order, ids, resolved jobs, selections. */
 #include "eigenscope/clock.h"
+#include "eigenscope/file.h"
 #include "eigenscope/random.h"
 #include "unit/jobs.h"
 #include <stdio.h>
@@ -68,6 +69,27 @@ TEST(ids_stay) {
           "measure: {every: 2, delta: [0.5, 0.9], splits: [eval], convention: pca-layer, layers: [features.*]}\n",
           id); /* `delve` was the word of this convention before `delve` became delve's own count */
   assert_string_equal(id, "11d5d785ab2ec98a");
+  only_id("grid: {dataset: fashion-mnist, model: vgg11}\n"
+          "probe: {epochs: [1, 5], pool: 2, l2: 0.5, samples: 1000, tail: 0.02}\n",
+          id);
+  assert_string_equal(id, "ee16b180e185e704"); /* since before probe.gap */
+}
+
+/* The ids of 6912 points, as the program computed them before it had train.precision. Adam has no momentum. */
+TEST(many_ids_stay) {
+  uint64_t hash = 0;
+  job_grid_t g =
+      grid_open("name: x\n"
+                "grid:\n  dataset: [fashion-mnist, s]\n  model: [vgg11, mlp, resnet18, late]\n  width: [1/8, 1/4, 1]\n"
+                "  classes: [2, 5]\n  resolution: [32, 40]\n  seed: [0, 1, 2]\n  train.learning_rate: [0.1, 0.01]\n"
+                "  train.lanes: [4, 8]\n  train.momentum: [0.9, 0.8]\n  train.optimizer: [sgd, adam]\n"
+                "  measure.convention: [smallest, delve]\n"
+                "models: {late: {vgg: [64, M, 64], head: torchvision}}\n"
+                "datasets: {s: {format: synthetic, train: 100}}\ntrain: {epochs: 3}\n");
+  assert_int_equal(es_grid_count(g.grid), 6912);
+  for (int64_t i = 0; i < es_grid_count(g.grid); i++) hash = es_hash(es_grid_id(g.grid, i), 16, hash);
+  assert_true(hash == 0x1a3d6ff392c82aac);
+  grid_close(&g);
 }
 
 #define SAME(a, b)                                                                                                     \
@@ -85,12 +107,19 @@ TEST(id_leaves_out_what_changes_no_numbers) {
   SAME(GRID "train: {learning_rate: 0.2}\n",
        "grid: {dataset: fashion-mnist, model: vgg11, train.learning_rate: 0.2}\n");
   SAME(GRID, GRID "train: {beta1: 0.5, epsilon: 1}\n");
+  SAME(GRID, GRID "train: {precision: float32}\n");
+  SAME(GRID "train: {precision: bfloat16}\n",
+       "grid: {dataset: fashion-mnist, model: vgg11, train.precision: bfloat16}\n");
   SAME(GRID "train: {optimizer: adam}\n", GRID "train: {optimizer: adam, momentum: 0}\n");
   SAME(GRID, "grid: {dataset: fashion-mnist, model: mine}\n"
              "models: {mine: {vgg: [64, M, 128, M, 256, 256, M, 512, 512, M, 512, 512, M]}}\n");
   SAME("grid: {dataset: fashion-mnist, model: resnet18}\n",
        "grid: {dataset: fashion-mnist, model: r}\nmodels: {r: {resnet: [2, 2, 2, 2], stem: cifar, skip: true}}\n");
   SAME(GRID, GRID "datasets: {fashion-mnist: {format: idx, path: /elsewhere}}\n");
+  SAME(GRID, GRID "probe: {gap: 0.1}\n");
+  SAME(GRID "probe: {epochs: all}\n", GRID "probe: {epochs: all, gap: 1e-6}\n");
+  SAME(GRID "probe: {epochs: all, gap: 1e-4}\n",
+       "grid: {dataset: fashion-mnist, model: vgg11, probe.gap: 0.0001}\nprobe: {epochs: all}\n");
   SAME("grid: {dataset: a, model: vgg11}\ndatasets: {a: {format: synthetic}}\n",
        "grid: {dataset: b, model: vgg11}\ndatasets: {b: {format: synthetic, size: 32}}\n");
 }
@@ -139,6 +168,7 @@ TEST(id_changes_with_what_does) {
       GRID "train: {augment: crop}\n",
       GRID "train: {augment: flip}\n",
       GRID "train: {lanes: 4}\n",
+      GRID "train: {precision: bfloat16}\n",
       GRID "measure: {every: 2}\n",
       GRID "measure: {delta: [0.9, 0.99]}\n",
       GRID "measure: {splits: eval}\n",
@@ -146,6 +176,8 @@ TEST(id_changes_with_what_does) {
       GRID "measure: {convention: pca-layer}\n",
       GRID "measure: {method: median}\n",
       GRID "measure: {layers: features.*}\n",
+      GRID "probe: {epochs: last}\n",
+      GRID "probe: {epochs: last, gap: 1e-4}\n",
   };
   enum { N = sizeof changes / sizeof *changes };
   char ids[N + 1][ES_ID_SIZE];
@@ -253,6 +285,62 @@ TEST(description_makes_the_same_point) {
     grid_close(&g);
     es_text_destroy(&again_description);
     es_text_destroy(&description);
+    es_text_destroy(&text);
+  }
+}
+
+/* Resolves the job and reads the text again from another folder. */
+static job_grid_t resolve(const job_grid_t *g, es_text_t *text) {
+  job_grid_t again = {0};
+  es_job_print_origin(g->job, (const char *const[]){"train.epochs=2"}, 1, text);
+  es_grid_resolve(g->grid, g->job, "/results/x", text);
+  assert_false(text->failed);
+  assert_ok(es_job_parse(&again.job, es_text_get(text), text->length, "/slurm/job-1.yaml", NULL, 0, fresh()));
+  assert_ok(es_grid_create(&again.grid, again.job, fresh()));
+  return again;
+}
+
+/* A resolved job defines the same points, in the same order, with the lines of the job file; resolving it once more
+ * changes nothing. */
+TEST(resolved_job_is_the_same_job) {
+  static const char settings[] = "name: x\n"
+                                 "datasets:\n"
+                                 "  b: {format: synthetic, size: 8}\n"
+                                 "  a: {format: idx, path: some $$folder}\n"
+                                 "grid:\n"
+                                 "- dataset: [a,\n    b]\n"
+                                 "  model:\n    - vgg11\n    - mlp\n    - vgg13\n"
+                                 "  width: [1/8]\n"
+                                 "  train.learning_rate: [0.1, 0.01]\n"
+                                 "- {dataset: a, model: mlp, classes: [2, 3], train.learning_rate: 0.5, seed: 4}\n"
+                                 "measure: {every: 3}\n";
+  for (uint32_t round = 0; round < 200; round++) {
+    es_text_t text = {0}, resolved = {0}, once_more = {0};
+    if (round == 0)
+      es_text_append(&text, "%s", settings);
+    else
+      random_job(round, &text);
+    job_grid_t g = grid_open(es_text_get(&text)), again = resolve(&g, &resolved);
+    assert_string_equal(es_job_path(again.job), "/jobs/job.yaml");
+    assert_string_equal(es_job_output(again.job), "/results/x");
+    assert_int_equal(es_grid_count(again.grid), es_grid_count(g.grid));
+    for (int64_t i = 0; i < es_grid_count(g.grid); i++) {
+      es_point_t p, q;
+      assert_string_equal(es_grid_id(again.grid, i), es_grid_id(g.grid, i));
+      es_grid_point(g.grid, i, &p);
+      es_grid_point(again.grid, i, &q);
+      assert_string_equal(p.dataset.path, q.dataset.path);
+      assert_int_equal(p.dataset.line, q.dataset.line);
+      assert_int_equal(p.line_model, q.line_model);
+      assert_int_equal(p.line_classes, q.line_classes);
+    }
+    es_job_print_origin(again.job, NULL, 0, &once_more);
+    es_grid_resolve(again.grid, again.job, "/results/x", &once_more);
+    assert_string_equal(es_text_get(&once_more), es_text_get(&resolved));
+    grid_close(&again);
+    grid_close(&g);
+    es_text_destroy(&once_more);
+    es_text_destroy(&resolved);
     es_text_destroy(&text);
   }
 }

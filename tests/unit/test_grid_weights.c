@@ -39,6 +39,39 @@ TEST(what_is_in_an_id) {
   assert_string_not_equal(plain, other);
 }
 
+/* Weights are found by the precision in which they were trained, and measured in that of train.precision. */
+TEST(precisions) {
+  static const char *const jobs[] = {GRID,
+                                     GRID "train: {precision: bfloat16}\n",
+                                     GRID FROM,
+                                     GRID FROM "train: {precision: bfloat16}\n",
+                                     GRID "source: checkpoint\ncheckpoints: {from: out, precision: bfloat16}\n",
+                                     GRID "source: checkpoint\ncheckpoints: {from: out, precision: float32}\n"
+                                          "train: {precision: bfloat16}\n",
+                                     GRID FILES,
+                                     GRID FILES "train: {precision: bfloat16}\n"};
+  enum { N = sizeof jobs / sizeof *jobs };
+  char id[N][ES_ID_SIZE], training[N][ES_ID_SIZE], again[ES_ID_SIZE], its[ES_ID_SIZE];
+  for (int i = 0; i < N; i++) {
+    es_point_t point;
+    es_text_t text = {0};
+    ids(jobs[i], id[i], training[i]);
+    for (int k = 0; k < i; k++) assert_string_not_equal(id[i], id[k]);
+    only_point(jobs[i], &point, again);
+    es_point_describe(&point, "x", &text);
+    ids(es_text_get(&text), again, its);
+    assert_string_equal(again, id[i]);
+    assert_string_equal(its, training[i]);
+    es_text_destroy(&text);
+  }
+  assert_string_equal(training[2], training[0]);
+  assert_string_equal(training[3], training[1]);
+  assert_string_equal(training[4], training[1]);
+  assert_string_equal(training[5], training[0]);
+  ids(GRID "source: checkpoint\ncheckpoints: {from: out, precision: float32}\n", again, its); /* as in training */
+  assert_string_equal(again, id[2]);
+}
+
 /* Without `width` and `classes`, they are those of the files; the id is the same before and after they are known. */
 TEST(left_to_files) {
   static const char left_out[] = "name: x\ngrid: {dataset: fashion-mnist, model: vgg11}\n" FILES;
@@ -84,7 +117,8 @@ TEST(classes_of_files) {
     only_point(text, &point, id[i]);
     assert_string_equal(es_point_axis(&point, "classes"), cases[i].value);
     point.classes = 10;
-    assert_string_equal(es_point_axis_value(&point, "classes", number), i == 0 ? "10" : cases[i].value);
+    assert_string_equal(es_point_axis_value(&point, "classes", number),
+                        strcmp(cases[i].value, "all") == 0 ? "all (10)" : "10");
   }
   assert_string_equal(id[0], "47134bdd50380880");
   assert_string_equal(id[1], id[0]);

@@ -84,7 +84,7 @@ TEST(settings) {
                         "measure: {every: 2, delta: [0.9, 0.99, 1], splits: eval, convention: delve,\n"
                         "          layers: [features.*, \"classifier.?\"]}\n"
                         "checkpoint: {every: 4, keep: all}\n"
-                        "probe: {pool: 2, l2: 0.5}\n");
+                        "probe: {pool: 2, l2: 0.5, gap: 1e-3}\n");
   const es_point_t *p = es_job_base(job);
   assert_int_equal(p->n_axes, 0);
   assert_int_equal(p->train.epochs, 3);
@@ -107,6 +107,7 @@ TEST(settings) {
   assert_string_equal(p->measure.layers[1], "classifier.?");
   assert_int_equal(p->checkpoint.every, 4);
   assert_int_equal(p->checkpoint.keep, ES_KEEP_ALL);
+  assert_true(p->probe.pool == 2 && p->probe.l2 == 0.5 && p->probe.gap == 1e-3);
   es_job_destroy(job);
 }
 

@@ -79,6 +79,8 @@ TEST(methods) {
                  {"max", ES_METHOD_MAX, 0},
                  {"median", ES_METHOD_MEDIAN, 0},
                  {"flatten", ES_METHOD_FLATTEN, 0},
+                 {"first", ES_METHOD_FIRST, 0},
+                 {"last", ES_METHOD_LAST, 0},
                  {"{pool: 4}", ES_METHOD_POOL, 4},
                  {"{pool: 1}", ES_METHOD_POOL, 1},
                  {"{nearest: 64}", ES_METHOD_NEAREST, 64}};
@@ -96,6 +98,36 @@ TEST(methods) {
     for (int k = 0; k < i; k++) assert_string_not_equal(ids[k], ids[i]);
   }
   assert_string_equal(ids[0], plain);
+}
+
+/* The order of words does not matter; the default is no part of the id. */
+TEST(kinds) {
+  static const struct {
+    const char *text;
+    uint32_t kinds;
+    const char *printed;
+  } cases[] = {{"[linear, conv]", 1 << ES_LAYER_CONV | 1 << ES_LAYER_LINEAR, "[conv, linear]"},
+               {"block", 1 << ES_LAYER_BLOCK, "[block]"},
+               {"[norm, attention, activation]",
+                1 << ES_LAYER_ATTENTION | 1 << ES_LAYER_ACTIVATION | 1 << ES_LAYER_NORM,
+                "[attention, activation, norm]"}};
+  char id[ES_ID_SIZE], plain[ES_ID_SIZE];
+  es_point_t p;
+  only_point("name: x\ngrid: {dataset: fashion-mnist, model: resnet18}\n", &p, plain);
+  assert_int_equal(p.measure.kinds, cases[0].kinds);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char text[256];
+    es_text_t description = {0};
+    snprintf(text, sizeof text, "name: x\ngrid: {dataset: fashion-mnist, model: resnet18}\nmeasure: {kinds: %s}\n",
+             cases[i].text);
+    only_point(text, &p, id);
+    assert_int_equal(p.measure.kinds, cases[i].kinds);
+    assert_int_equal(strcmp(id, plain) == 0, i == 0);
+    es_point_describe(&p, "x", &description);
+    snprintf(text, sizeof text, "\n  kinds: %s\n", cases[i].printed);
+    assert_non_null(strstr(es_text_get(&description), text));
+    es_text_destroy(&description);
+  }
 }
 
 /* An axis of methods replaces the method of section measure, with its size. */

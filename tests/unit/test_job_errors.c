@@ -38,8 +38,8 @@ static const bad_job_t syntax[] = {
     {JOB "train:\n  epochs: 2\n  batch: 3\n  epochs: 2\n", NULL,
      "job.yaml:6: duplicate key \"epochs\"; line 4 has the same key"},
     {JOB "name: y\n", NULL, "job.yaml:3: duplicate key \"name\"; line 1 has the same key"},
-    {"name: x\na: [[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]\n", NULL,
-     "job.yaml:2: values are nested more than 16 levels deep"},
+    {"name: x\na: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n",
+     NULL, "job.yaml:2: values are nested more than 48 levels deep"},
 };
 
 static const bad_job_t top[] = {
@@ -63,10 +63,17 @@ static const bad_job_t top[] = {
     {JOB "outptu: x\n", NULL, "job.yaml:3: unknown key \"outptu\"; did you mean \"output\"?"},
     {JOB "~: x\n", NULL,
      "job.yaml:3: unknown key nothing; known keys are name, output, source, grid, models, datasets, train, measure, "
-     "checkpoints, activations, probe, checkpoint"},
+     "checkpoints, activations, moments, probe, checkpoint"},
     {JOB "epochs: 5\n", NULL, "job.yaml:3: unknown key \"epochs\"; this key belongs in train or probe"},
+    {JOB "lr: 0.1\n", NULL, "job.yaml:3: unknown key \"lr\"; did you mean \"train.learning_rate\"?"},
+    {JOB "output-dir: x\n", NULL, "job.yaml:3: unknown key \"output-dir\"; did you mean \"output\"?"},
+    {JOB "measure: {epochs: 5}\n", NULL,
+     "job.yaml:3: unknown key \"epochs\" in measure; this key belongs in train or probe"},
+    {JOB "train: {Batch_Size: 5}\n", NULL, "job.yaml:3: unknown key \"Batch_Size\" in train; did you mean \"batch\"?"},
+    {JOB "train: {LearningRate: 5}\n", NULL,
+     "job.yaml:3: unknown key \"LearningRate\" in train; did you mean \"learning_rate\"?"},
     {JOB "every: 5\n", NULL, "job.yaml:3: unknown key \"every\"; this key belongs in measure or checkpoint"},
-    {JOB "source: tain\n", NULL, "job.yaml:3: source must be train, checkpoint or activations, not \"tain\""},
+    {JOB "source: tain\n", NULL, "job.yaml:3: source must be train, checkpoint, activations or moments, not \"tain\""},
     {JOB "output: $ES_TEST_UNSET/x\n", NULL, "job.yaml:3: output: the environment variable ES_TEST_UNSET is not set"},
     {JOB "output: a$\n", NULL,
      "job.yaml:3: output: a $ must start a variable, as in $NAME or ${NAME}; write $$ for a dollar sign"},
@@ -81,7 +88,7 @@ static const bad_job_t settings[] = {
      "job.yaml:7: unknown key \"epoch\" in train; did you mean \"epochs\"?"},
     {JOB "train: {nesterov: 1}\n", NULL,
      "job.yaml:3: unknown key \"nesterov\" in train; known keys are epochs, batch, optimizer, learning_rate, momentum, "
-     "weight_decay, beta1, beta2, epsilon, schedule, augment, lanes, stop_when_stable"},
+     "weight_decay, beta1, beta2, epsilon, schedule, augment, lanes, stop_when_stable, precision"},
     {JOB "train: {epochs: 20.5}\n", NULL, "job.yaml:3: train.epochs must be an integer from 1 to 100000, not \"20.5\""},
     {JOB "train: {epochs: \"20\"}\n", NULL,
      "job.yaml:3: train.epochs must be an integer from 1 to 100000, not the quoted text \"20\""},
@@ -107,6 +114,10 @@ static const bad_job_t settings[] = {
      "job.yaml:3: train.learning_rate must be a number above 0, not \"1e999\""},
     {JOB "train: {momentum: 1}\n", NULL, "job.yaml:3: train.momentum must be a number from 0 to below 1, not \"1\""},
     {JOB "train: {weight_decay: -1}\n", NULL, "job.yaml:3: train.weight_decay must be a number, 0 or more, not \"-1\""},
+    {JOB "train: {precision: float16}\n", NULL,
+     "job.yaml:3: train.precision must be float32 or bfloat16, not \"float16\""},
+    {"name: x\ngrid:\n  dataset: fashion-mnist\n  model: vgg11\n  train.precision: [float32, half]\n", NULL,
+     "job.yaml:5: train.precision must be float32 or bfloat16, not \"half\""},
     {JOB "train: {optimizer: sgdd}\n", NULL, "job.yaml:3: train.optimizer must be sgd or adam, not \"sgdd\""},
     {JOB "train: {schedule: linear}\n", NULL,
      "job.yaml:3: train.schedule must be none, cosine or {step: EPOCHS, gamma: FACTOR}, not \"linear\""},
@@ -134,8 +145,15 @@ static const bad_job_t settings[] = {
      "job.yaml:3: measure.splits must be a list of train and eval, not \"test\""},
     {JOB "measure: {splits: []}\n", NULL,
      "job.yaml:3: measure.splits must be a list of train and eval, not an empty list"},
+    {JOB "measure: {kinds: [conv, relu]}\n", NULL,
+     "job.yaml:3: measure.kinds must be a list of conv, linear, block, attention, activation and norm, not \"relu\""},
+    {JOB "measure: {kinds: []}\n", NULL,
+     "job.yaml:3: measure.kinds must be a list of conv, linear, block, attention, activation and norm, not an empty "
+     "list"},
+    {JOB "measure: {kinds: [norm, conv, norm]}\n", NULL, "job.yaml:3: measure.kinds has norm twice"},
     {JOB "measure: {method: average}\n", NULL,
-     "job.yaml:3: measure.method must be channelwise, mean, max, median, flatten, {pool: K} or {nearest: K}, not "
+     "job.yaml:3: measure.method must be channelwise, mean, max, median, flatten, first, last, {pool: K} or {nearest: "
+     "K}, not "
      "\"average\""},
     {JOB "measure: {method: {pool: 0}}\n", NULL,
      "job.yaml:3: measure.method.pool must be an integer from 1 to 64, not \"0\""},
@@ -158,6 +176,9 @@ static const bad_job_t settings[] = {
     {JOB "probe: {epochs: sometimes}\n", NULL,
      "job.yaml:3: probe.epochs must be none, last, all or a list of epochs, not \"sometimes\""},
     {JOB "probe: {l2: 0}\n", NULL, "job.yaml:3: probe.l2 must be a number above 0, not \"0\""},
+    {JOB "probe: {gap: 0}\n", NULL, "job.yaml:3: probe.gap must be a number above 0, at most 1, not \"0\""},
+    {JOB "probe: {gap: 1.5}\n", NULL, "job.yaml:3: probe.gap must be a number above 0, at most 1, not \"1.5\""},
+    {JOB "probe: {gap: tight}\n", NULL, "job.yaml:3: probe.gap must be a number above 0, at most 1, not \"tight\""},
 };
 
 static const bad_job_t sources[] = {
@@ -170,6 +191,10 @@ static const bad_job_t sources[] = {
      "job.yaml:4: checkpoints has {epoch} in its path but no epochs; add epochs: [...]"},
     {JOB "source: checkpoint\ncheckpoints: {files: \"run/a\", epochs: [1]}\n", NULL,
      "job.yaml:4: checkpoints.epochs can only be used if the path has {epoch}"},
+    {JOB "source: checkpoint\ncheckpoints: {files: \"run/a\", precision: float32}\n", NULL,
+     "job.yaml:4: checkpoints.precision can only be used with checkpoints.from; leave it out"},
+    {JOB "source: checkpoint\ncheckpoints: {from: a, precision: half}\n", NULL,
+     "job.yaml:4: checkpoints.precision must be same, float32 or bfloat16, not \"half\""},
     {JOB "source: checkpoint\ncheckpoints: {epochs: [1]}\n", NULL,
      "job.yaml:4: checkpoints has neither files nor from; it needs exactly one of the two, as in files: "
      "\"run/{model}-{width}-{epoch:03}.safetensors\" or from: results/reference"},
@@ -206,17 +231,20 @@ static const bad_job_t sets[] = {
      "--set grid.size=3: unknown key \"size\" in grid; known keys are dataset, model, width, classes, resolution, "
      "seed, "
      "train.epochs, train.batch, train.optimizer, train.learning_rate, train.momentum, train.weight_decay, "
-     "train.beta1, train.beta2, train.epsilon, train.schedule, train.lanes, measure.every, measure.method, "
-     "measure.convention, measure.solver, measure.eigenspace, measure.projection, probe.pool, probe.l2, probe.samples, "
-     "probe.tail"},
+     "train.beta1, train.beta2, train.epsilon, train.schedule, train.lanes, train.precision, measure.every, "
+     "measure.method, "
+     "measure.convention, measure.solver, measure.eigenspace, measure.projection, measure.weights, probe.pool, "
+     "probe.l2, probe.samples, "
+     "probe.tail, probe.gap"},
     {"name: x\ngrid: [{dataset: fashion-mnist, model: vgg11}]", "grid.seed=1",
      "--set grid.seed=1: grid is a list in the job file, so a key inside it cannot be set; set the whole value"},
     {JOB, "train.epochs=", "--set train.epochs=: train.epochs must be an integer from 1 to 100000, not nothing"},
     {JOB, "train={epochs: 1, epochs: 2}", "--set train={epochs: 1, epochs: 2}: duplicate key \"epochs\""},
     {JOB, "output=$ES_TEST_UNSET",
      "--set output=$ES_TEST_UNSET: output: the environment variable ES_TEST_UNSET is not set"},
-    {JOB, "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q=1",
-     "--set a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q=1: values are nested more than 16 levels deep"},
+    {JOB, "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q=1",
+     "--set a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q=1: "
+     "values are nested more than 48 levels deep"},
     {JOB, "train.epochs=1\n---\n2",
      "--set train.epochs=1?---?2: a second YAML document begins here; a job file holds one job"},
     {JOB, "datasets.m.format=idx",
@@ -247,8 +275,8 @@ TEST(limits) {
   check_long("name: ", "y", 201, "\n" GRID, "job.yaml:1: name has 201 bytes, but must have at most 200");
   check_long(JOB "output: ", "y", 961, "\n", "job.yaml:3: output is longer than 960 bytes");
   check_long("#", "y", 4 << 20, "\n" JOB, "job.yaml:1: the job file has 4194359 bytes, but must have at most 4194304");
-  check_long("a: ", "[", 100000, "\n", "job.yaml:1: values are nested more than 16 levels deep");
-  check_long("a: ", "{b: ", 100000, "\n", "job.yaml:1: values are nested more than 16 levels deep");
+  check_long("a: ", "[", 100000, "\n", "job.yaml:1: values are nested more than 48 levels deep");
+  check_long("a: ", "{b: ", 100000, "\n", "job.yaml:1: values are nested more than 48 levels deep");
   check_long(JOB "a:\n  - [", "1,", 300000, "]\n",
              "job.yaml:4: the job file has more than 300000 values; divide it into several jobs");
   check_long(JOB "measure: {delta: [", "0.5,", 17, "]}\n",
@@ -262,7 +290,7 @@ TEST(limits) {
              "model; a name has at most 63 "
              "letters, digits, '.', '_', '-' and '+'");
   check_long(JOB "source: ", "\303\251", 40, "\n",
-             "job.yaml:3: source must be train, checkpoint or activations, not "
+             "job.yaml:3: source must be train, checkpoint, activations or moments, not "
              "\"\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303"
              "\251\303\251\303\251\303\251"
              "\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251"

@@ -22,17 +22,23 @@ static const bad_job_t grid[] = {
     {AXIS("colour: 1"), NULL,
      "job.yaml:3: unknown key \"colour\" in grid; known keys are dataset, model, width, classes, resolution, seed, "
      "train.epochs, train.batch, train.optimizer, train.learning_rate, train.momentum, train.weight_decay, "
-     "train.beta1, train.beta2, train.epsilon, train.schedule, train.lanes, measure.every, measure.method, "
-     "measure.convention, measure.solver, measure.eigenspace, measure.projection, probe.pool, probe.l2, probe.samples, "
-     "probe.tail"},
+     "train.beta1, train.beta2, train.epsilon, train.schedule, train.lanes, train.precision, measure.every, "
+     "measure.method, "
+     "measure.convention, measure.solver, measure.eigenspace, measure.projection, measure.weights, probe.pool, "
+     "probe.l2, probe.samples, "
+     "probe.tail, probe.gap"},
     {AXIS("train.epoch: 1"), NULL, "job.yaml:3: unknown key \"train.epoch\" in grid; did you mean \"train.epochs\"?"},
+    {AXIS("lr: 1"), NULL, "job.yaml:3: unknown key \"lr\" in grid; did you mean \"train.learning_rate\"?"},
+    {AXIS("train.lr: 1"), NULL, "job.yaml:3: unknown key \"train.lr\" in grid; did you mean \"train.learning_rate\"?"},
+    {AXIS("num_classes: 3"), NULL, "job.yaml:3: unknown key \"num_classes\" in grid; did you mean \"classes\"?"},
     {AXIS("measure.delta: 0.9"), NULL,
      "job.yaml:3: measure.delta cannot be an axis: its value is not a single number or word; set it under measure"},
     {AXIS("checkpoint.every: 2"), NULL,
      "job.yaml:3: checkpoint.every cannot be an axis: it does not change the results; set it under checkpoint"},
     {AXIS("probe.pool: [2, 400]"), NULL, "job.yaml:3: probe.pool must be an integer from 1 to 64, not \"400\""},
     {AXIS("measure.method: [channelwise, average]"), NULL,
-     "job.yaml:3: measure.method must be channelwise, mean, max, median, flatten, {pool: K} or {nearest: K}, not "
+     "job.yaml:3: measure.method must be channelwise, mean, max, median, flatten, first, last, {pool: K} or {nearest: "
+     "K}, not "
      "\"average\""},
     {AXIS("measure.method: [mean, {pool: 4}]"), NULL,
      "job.yaml:3: a value of grid.measure.method must be a single number or word, not a mapping of 1"},
@@ -64,6 +70,12 @@ static const bad_job_t grid[] = {
      "datasets"},
     {"name: x\ngrid: {dataset: fashion-mnist, model: vg11}\n", NULL,
      "job.yaml:2: unknown model \"vg11\"; did you mean \"vgg11\"?"},
+    {"name: x\ngrid: {dataset: fashion-mnist, model: VGG19}\n", NULL,
+     "job.yaml:2: unknown model \"VGG19\"; did you mean \"vgg19\"?"},
+    {"name: x\ngrid: {dataset: fashion-mnist, model: vgg16_bn}\n", NULL,
+     "job.yaml:2: unknown model \"vgg16_bn\"; did you mean \"vgg16\"?"},
+    {"name: x\ngrid: {dataset: fashion-mnist, model: ResNet-50}\n", NULL,
+     "job.yaml:2: unknown model \"ResNet-50\"; did you mean \"resnet50\"?"},
     {"name: x\ngrid: {dataset: fashion-mnist, model: transformer}\nmodels: {late: {mlp: [3]}}\n", NULL,
      "job.yaml:2: unknown model \"transformer\"; known models are vgg11, vgg13, vgg16, vgg19, mlp, resnet18, resnet34, "
      "resnet50, mobilenet_v2, late; describe other models under models"},
@@ -82,7 +94,7 @@ static const bad_job_t models[] = {
     {JOB "models: {..: {mlp: [3]}}\n", NULL, "job.yaml:3: .. is a folder, but must be the name of a model"},
     {JOB "models: {late: [64, M]}\n", NULL, "job.yaml:3: models.late must be a mapping of keys, not a list of 2"},
     {JOB "models: {late: {head: authors}}\n", NULL,
-     "job.yaml:3: models.late has no architecture; it needs vgg, mlp, resnet or mobilenet, as in vgg: [64, M]"},
+     "job.yaml:3: models.late has no architecture; it needs vgg, mlp, resnet, mobilenet or layers, as in vgg: [64, M]"},
     {JOB "models: {late: {vgg: [64], mlp: [3]}}\n", NULL, "job.yaml:3: models.late has both vgg and mlp; keep one"},
     {JOB "models: {late: {mlp: [3], head: authors}}\n", NULL,
      "job.yaml:3: models.late.head can only be used with vgg; an mlp, resnet or mobilenet ends in one linear layer"},
@@ -157,7 +169,8 @@ static const bad_job_t datasets[] = {
     {JOB "datasets: {mnist: {format: idx}}\n", NULL,
      "job.yaml:3: datasets.mnist has no path; it needs the folder of the IDX files"},
     {"name: x\ngrid: {dataset: mnist, model: vgg11}\ndatasets: {mnist: {format: idx, path: $ES_TEST_UNSET}}\n", NULL,
-     "job.yaml:3: datasets.mnist.path: the environment variable ES_TEST_UNSET is not set"},
+     "job.yaml:3: datasets.mnist.path: the environment variable ES_TEST_UNSET is not set; it must lead to the folder "
+     "of the IDX files: export the variable, or use --set datasets.mnist.path=PATH"},
     {JOB "datasets: {mnist: {format: idx, path: x, size: 32}}\n", NULL,
      "job.yaml:3: datasets.mnist.size can only be used with format: synthetic"},
     {JOB "datasets: {shapes: {format: synthetic, path: x}}\n", NULL,

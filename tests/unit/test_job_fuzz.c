@@ -23,7 +23,16 @@ static const char *const seeds[] = {
     "  h: {format: hdf5, path: x.h5, variables: {train_images: a/b, eval_labels: \"c d\"}}\n",
     "name: v\ngrid: {dataset: fashion-mnist, model: mlp}\nmeasure: {method: {pool: 3}}\n",
     "name: z\nsource: checkpoint\ngrid: {dataset: fashion-mnist, model: vgg11}\n"
-    "checkpoints: {files: \"run/{model}-{width}-{epoch:03}.safetensors\", epochs: [1, 5, 10]}\n"};
+    "checkpoints: {files: \"run/{model}-{width}-{epoch:03}.safetensors\", epochs: [1, 5, 10]}\n",
+    "name: u\ngrid: {dataset: fashion-mnist, model: m, model.d: [1, 2], classes: 10}\nmodels:\n m:\n  parameters: {d: "
+    "2, e: "
+    "0.5}\n  layers:\n  - conv: {name: a, channels: 8 * d, kernel: [3, 1], stride: 2, padding: same, groups: 1, fixed: "
+    "true}\n  - repeat: {times: d, layers: [scope: {name: \"b{i+1}\", layers: [residual: {layers: [batch_norm, "
+    "dropout: "
+    "{rate: e}], shortcut: [tanh]}]}]}\n  - parallel: {join: concat, branches: [[], [slice: {channels: 4, first: 1}], "
+    "[relu: "
+    "{from: a}]]}\n  - max_pool: {kernel: 2, ceil: true}\n  - tokens\n  - class_token: {tensors: {weight: c}}\n  - "
+    "self_attention: {heads: 1}\n  - pick\n  - linear: {features: classes}\n"};
 
 static const char *const pieces[] = {"{",  "}",   "[",  "]",  ":",      ": ",   ",",        "\n",  "\t",      "  ",
                                      "- ", "*a",  "&a", "!!", "$",      "${",   "\"",       "'",   "|",       ">",

@@ -97,7 +97,7 @@ TEST(patterns) {
 }
 
 static void check_moments(fixture_t *f) {
-  es_rows_moments(f->sums, f->x, f->rows, f->channels, f->pa, f->scratch);
+  es_rows_moments(f->sums, f->x, f->rows, f->channels, f->pa, f->scratch, ES_FLOAT32);
   for (size_t c = 0; c < f->channels; c++) {
     double sum = 1000.0, square = 1000.0;
     for (size_t i = 0; i < f->rows; i++) {
@@ -127,17 +127,17 @@ static double masked(double g, double v, es_activation_t activation) {
 
 static void check_affine(fixture_t *f) {
   for (es_activation_t a = ES_NO_ACTIVATION; a <= ES_RELU6; a++) {
-    es_rows_affine(f->y, f->x, f->rows, f->channels, &(es_affine_t){f->pa, f->pb, a});
+    es_rows_affine(f->y, f->x, f->rows, f->channels, &(es_affine_t){f->pa, f->pb, a}, ES_FLOAT32);
     for (size_t i = 0; i < f->n; i++) expect_equal(f, (double)f->y[i], activated(affine(f, i), a), "affine", i);
     memcpy(f->y, f->x, f->n * sizeof *f->y); /* in place */
-    es_rows_affine(f->y, f->y, f->rows, f->channels, &(es_affine_t){f->pa, f->pb, a});
+    es_rows_affine(f->y, f->y, f->rows, f->channels, &(es_affine_t){f->pa, f->pb, a}, ES_FLOAT32);
     for (size_t i = 0; i < f->n; i++) expect_equal(f, (double)f->y[i], activated(affine(f, i), a), "in place", i);
   }
 }
 
 static void check_backward_sums(fixture_t *f, const es_affine_t *affine_map) {
   for (size_t i = 0; i < 2 * f->channels; i++) f->sums[i] = -5.0;
-  es_rows_backward_sums(f->sums, f->dy, f->x, f->rows, f->channels, affine_map, f->pc, f->scratch);
+  es_rows_backward_sums(f->sums, f->dy, f->x, f->rows, f->channels, affine_map, f->pc, f->scratch, ES_FLOAT32);
   for (size_t c = 0; c < f->channels; c++) {
     double sum = -5.0, product = -5.0;
     for (size_t i = c; i < f->n; i += f->channels) {
@@ -154,7 +154,7 @@ static void check_backward_sums(fixture_t *f, const es_affine_t *affine_map) {
 static void check_backward_apply(fixture_t *f, const es_affine_t *affine_map, bool in_place) {
   const es_backward_t t = {f->pc, f->pa, f->pb};
   memcpy(f->y, f->dy, f->n * sizeof *f->y);
-  es_rows_backward_apply(f->y, in_place ? f->y : f->dy, f->x, f->rows, f->channels, affine_map, &t);
+  es_rows_backward_apply(f->y, in_place ? f->y : f->dy, f->x, f->rows, f->channels, affine_map, &t, ES_FLOAT32);
   for (size_t i = 0; i < f->n; i++) {
     const size_t c = i % f->channels;
     const double g = masked((double)f->dy[i], affine(f, i), affine_map->activation);
@@ -174,17 +174,17 @@ static void check_backward(fixture_t *f) {
 
 static void check_activation(fixture_t *f, es_activation_t a) {
   for (size_t i = 0; i < f->n; i++) f->x[i] = 4.0f * quarter(1, i);
-  es_activate(f->y, f->x, f->n, a);
+  es_activate(f->y, f->x, f->n, a, ES_FLOAT32);
   for (size_t i = 0; i < f->n; i++) expect_equal(f, (double)f->y[i], activated((double)f->x[i], a), "activation", i);
-  es_activate_backward(f->y, f->dy, f->y, f->n, a); /* y also holds the gate: one element at a time */
+  es_activate_backward(f->y, f->dy, f->y, f->n, a, ES_FLOAT32); /* y also holds the gate: one element at a time */
   for (size_t i = 0; i < f->n; i++)
     expect_equal(f, (double)f->y[i], masked((double)f->dy[i], (double)f->x[i], a), "activation backward", i);
   memcpy(f->y, f->dy, f->n * sizeof *f->y);
-  es_activate_backward(f->y, f->y, f->x, f->n, a);
+  es_activate_backward(f->y, f->y, f->x, f->n, a, ES_FLOAT32);
   for (size_t i = 0; i < f->n; i++)
     expect_equal(f, (double)f->y[i], masked((double)f->dy[i], (double)f->x[i], a), "backward in place", i);
   memcpy(f->y, f->x, f->n * sizeof *f->y);
-  es_add_activate(f->y, f->y, f->dy, f->n, a);
+  es_add_activate(f->y, f->y, f->dy, f->n, a, ES_FLOAT32);
   for (size_t i = 0; i < f->n; i++)
     expect_equal(f, (double)f->y[i], activated((double)f->x[i] + (double)f->dy[i], a), "sum and activation", i);
   for (size_t i = 0; i < f->n; i++) f->x[i] = quarter(1, i);
@@ -225,7 +225,7 @@ TEST(moments_precision) {
   }
   for (size_t c = 0; c < channels; c++) shift[c] = 500.5f;
   es_pattern_fill(pattern, shift, channels);
-  es_rows_moments(sums, x, rows, channels, pattern, scratch);
+  es_rows_moments(sums, x, rows, channels, pattern, scratch, ES_FLOAT32);
   for (size_t c = 0; c < channels; c++) {
     double sum = 0.0, square = 0.0;
     for (size_t i = 0; i < rows; i++) {
@@ -249,14 +249,14 @@ TEST(nan_passes) {
       f.a[at % channels] = 0.5f;
       es_pattern_fill(f.pa, f.a, channels);
       for (es_activation_t a = ES_NO_ACTIVATION; a <= ES_RELU6; a++) {
-        es_rows_affine(f.y, f.x, f.rows, channels, &(es_affine_t){f.pa, f.pb, a});
+        es_rows_affine(f.y, f.x, f.rows, channels, &(es_affine_t){f.pa, f.pb, a}, ES_FLOAT32);
         for (size_t i = 0; i < f.n; i++) assert_true(!isnan(f.y[i]) == (i != at));
-        es_activate(f.y, f.x, f.n, a);
+        es_activate(f.y, f.x, f.n, a, ES_FLOAT32);
         for (size_t i = 0; i < f.n; i++) assert_true(!isnan(f.y[i]) == (i != at));
-        es_add_activate(f.y, f.dy, f.x, f.n, a);
+        es_add_activate(f.y, f.dy, f.x, f.n, a, ES_FLOAT32);
         for (size_t i = 0; i < f.n; i++) assert_true(!isnan(f.y[i]) == (i != at));
       }
-      es_rows_moments(f.sums, f.x, f.rows, channels, f.pa, f.scratch);
+      es_rows_moments(f.sums, f.x, f.rows, channels, f.pa, f.scratch, ES_FLOAT32);
       for (size_t c = 0; c < channels; c++) assert_true(!isnan(f.sums[c]) == (c != at % channels));
       fixture_close(&f);
     }
@@ -268,11 +268,11 @@ TEST(first_nonfinite) {
   for (int i = 0; i < 40; i++) x[i] = (float)i * 1e37f;
   x[39] = 3.4e38f;
   x[34] = x[35] = x[36] = x[37] = x[38] = -3.4e38f;
-  assert_int_equal(es_first_nonfinite(x, 0), 0);
-  assert_int_equal(es_first_nonfinite(x, 40), 40);
+  assert_int_equal(es_first_nonfinite(x, 0, ES_FLOAT32), 0);
+  assert_int_equal(es_first_nonfinite(x, 40, ES_FLOAT32), 40);
   x[33] = NAN;
-  assert_int_equal(es_first_nonfinite(x, 40), 33);
-  assert_int_equal(es_first_nonfinite(x, 33), 33);
+  assert_int_equal(es_first_nonfinite(x, 40, ES_FLOAT32), 33);
+  assert_int_equal(es_first_nonfinite(x, 33, ES_FLOAT32), 33);
   x[0] = -INFINITY;
-  assert_int_equal(es_first_nonfinite(x, 40), 0);
+  assert_int_equal(es_first_nonfinite(x, 40, ES_FLOAT32), 0);
 }

@@ -36,7 +36,7 @@ static void open_fixture_at(fixture_t *f, const es_model_spec_t *spec, es_ratio_
   f->n = n;
   assert_ok(es_group_create(&f->group, MPI_COMM_NULL, 4, fresh()));
   assert_ok(es_graph_create(&f->graph, &point, fresh()));
-  assert_ok(es_model_create(&f->model, f->graph, &f->group, &n, 1, true, fresh()));
+  assert_ok(es_model_create(&f->model, f->graph, &f->group, &(es_model_setup_t){&n, 1, true, ES_FLOAT32}, fresh()));
   es_model_initialise(f->model, 1);
   const size_t size = (size_t)RESOLUTION * RESOLUTION * 3;
   f->images = es_allocate((size_t)SAMPLES * size, sizeof *f->images);
@@ -204,6 +204,84 @@ TEST(observer_sees_every_layer_once) {
     }
   }
   close_fixture(&f);
+}
+
+/* State of passes over a VGG whose norms, activations and pooling run in one unit each. */
+typedef struct hidden {
+  const es_graph_t *graph;
+  const char *edited; /* layer whose outputs become −1, or NULL */
+  double sum[32], most[32];
+} hidden_t;
+
+static void watch_hidden(void *context, int layer, ES_UNUSED int lane, const float *out, int64_t samples,
+                         es_shape_t shape) {
+  hidden_t *h = context;
+  for (int64_t i = 0; i < samples * es_shape_size(shape); i++) {
+    h->sum[layer] += (double)out[i] * (double)(1 + i % 7);
+    h->most[layer] = fmax(h->most[layer], (double)out[i]);
+  }
+}
+
+static void edit_hidden(void *context, int layer, float *out, int64_t samples, es_shape_t shape) {
+  const hidden_t *h = context;
+  if (!h->edited || strcmp(h->graph->nodes[h->graph->layers[layer]].name, h->edited) != 0) return;
+  for (int64_t i = 0; i < samples * es_shape_size(shape); i++) out[i] = -1.0f;
+}
+
+static int layer_named(const es_graph_t *graph, const char *name) {
+  for (int i = 0; i < graph->n_layers; i++) {
+    if (strcmp(graph->nodes[graph->layers[i]].name, name) == 0) return i;
+  }
+  fail_msg("no layer %s", name);
+  return -1;
+}
+
+static double pass_with(es_model_t *model, const es_pass_t *base, hidden_t *h, bool edits, const char *edited) {
+  const es_observer_t observer = {watch_hidden, h};
+  const es_editor_t editor = {edit_hidden, h};
+  es_pass_t pass = *base;
+  es_loss_t loss;
+  *h = (hidden_t){.graph = h->graph, .edited = edited};
+  pass.training = false;
+  pass.observer = &observer;
+  pass.editor = edits ? &editor : NULL;
+  es_model_forward(model, &pass, 0.0, &loss);
+  return loss.loss;
+}
+
+/* Layers in the middle of a unit are seen, and edits of them reach the nodes after them. An editor that changes nothing
+ * changes no bit. */
+TEST(layers_within_a_unit) {
+  for (es_precision_t precision = ES_FLOAT32; precision <= ES_BFLOAT16; precision++) {
+    fixture_t f;
+    es_graph_t *graph;
+    es_model_t *model;
+    hidden_t plain, edited;
+    es_loss_t loss;
+    open_fixture(&f, &small_vgg, SAMPLES);
+    es_point_t point = {.model = small_vgg, .width = {1, 1}, .classes = CLASSES, .resolution = RESOLUTION};
+    point.measure = (es_measure_settings_t){.kinds = (1 << ES_LAYER_KINDS) - 1, .n_layers = 1, .layers = {"*"}};
+    assert_ok(es_graph_create(&graph, &point, fresh()));
+    assert_ok(es_model_create(&model, graph, &f.group, &(es_model_setup_t){&f.n, 1, true, precision}, fresh()));
+    es_model_initialise(model, 1);
+    const es_pass_t pass = training_pass(&f);
+    es_model_forward(model, &pass, 0.0, &loss); /* running statistics */
+    plain.graph = edited.graph = graph;
+    const double untouched = pass_with(model, &pass, &plain, false, NULL);
+    assert_true(pass_with(model, &pass, &edited, true, NULL) == untouched);
+    assert_memory_equal(edited.sum, plain.sum, sizeof plain.sum);
+    /* features: 0 conv, 1 norm, 2 relu, 3 pooling, 4 conv */
+    const int norm = layer_named(graph, "features.1"), relu = layer_named(graph, "features.2"),
+              next = layer_named(graph, "features.4");
+    assert_true(plain.most[norm] == plain.most[relu] && plain.most[relu] > 0.0);
+    assert_true(pass_with(model, &pass, &edited, true, "features.1") != untouched);
+    assert_true(edited.sum[norm] == plain.sum[norm] && edited.most[relu] == 0.0 && edited.most[next] == 0.0);
+    assert_true(pass_with(model, &pass, &edited, true, "features.2") != untouched);
+    assert_true(edited.sum[relu] == plain.sum[relu] && edited.sum[next] != plain.sum[next]);
+    es_model_destroy(model);
+    es_graph_destroy(graph);
+    close_fixture(&f);
+  }
 }
 
 TEST(first_nonfinite_names_the_layer) {

@@ -81,7 +81,7 @@ static void run_network(const es_graph_t *graph, const char *name, const es_safe
   assert_ok(es_safetensors_fingerprint(file, fingerprint, fresh()));
   es_safetensors_destroy(file);
   assert_ok(es_group_create(&group, MPI_COMM_NULL, LANES, fresh()));
-  assert_ok(es_model_create(&model, graph, &group, &batch, 1, false, fresh()));
+  assert_ok(es_model_create(&model, graph, &group, &(es_model_setup_t){&batch, 1, false, ES_FLOAT32}, fresh()));
   assert_ok(es_weights_load(path, fingerprint, graph, model, &group, fresh()));
   *p =
       (pass_t){.pixels = pixels->data, .image = pixels->shape[1] * pixels->shape[2] * 3, .output = graph->n_layers - 1};

@@ -47,6 +47,16 @@ static void data_matrix(const es_measure_settings_t *m, es_shape_t out, double *
   if (m->method == ES_METHOD_POOL && out.h * out.w > 1) *width *= k * k;
 }
 
+/* Numbers that the probes of all layers see of a sample. */
+static double features_of(const es_graph_t *g, int32_t pool) {
+  double features = 0;
+  for (int l = 0; l < g->n_layers; l++) {
+    const es_shape_t out = g->nodes[g->layers[l]].out;
+    features += fmin(out.h, pool) * fmin(out.w, pool) * out.c;
+  }
+  return features;
+}
+
 /* Cost of one point, summed layer by layer and epoch by epoch. */
 static double plain_cost(const es_point_t *p, const es_dataset_info_t *info, bool only_convolutions) {
   es_graph_t *g;
@@ -55,10 +65,15 @@ static double plain_cost(const es_point_t *p, const es_dataset_info_t *info, boo
                                      (double)es_point_samples(p, info, ES_EVAL)};
   double cost = 0;
   const bool vectors = p->measure.eigenspace != ES_EIGENSPACE_NO;
+  const double macs = (double)g->macs * (p->train.precision == ES_BFLOAT16 ? 0.5 : 1.0);
   for (int epoch = 0; epoch <= p->train.epochs; epoch++) {
     const bool measured = epoch % p->measure.every == 0 || epoch == p->train.epochs;
-    if (epoch > 0) cost += 3 * samples[ES_TRAIN] * (double)g->macs;
-    cost += samples[ES_EVAL] * (double)g->macs;
+    if (epoch > 0) cost += 3 * samples[ES_TRAIN] * macs;
+    cost += samples[ES_EVAL] * macs;
+    if (p->probe.epochs.kind == ES_EPOCHS_ALL) {
+      const double fitted = fmin(samples[ES_TRAIN], (double)p->probe.samples);
+      cost += (samples[ES_TRAIN] + samples[ES_EVAL]) * macs + 400 * fitted * p->classes * features_of(g, p->probe.pool);
+    }
     for (int split = 0; split < ES_SPLITS; split++) {
       if (!measured || !p->measure.splits[split] || (split == ES_TRAIN && epoch == 0)) continue;
       for (int l = 0; l < g->n_layers; l++) {
@@ -108,6 +123,10 @@ TEST(costs) {
   check_costs(
       "name: x\ngrid: {dataset: shapes, model: vgg11, width: 1/16, measure.eigenspace: [false, true, store]}\n" SHAPES,
       false);
+  check_costs("name: x\ngrid: {dataset: shapes, model: vgg11, train.precision: [float32, bfloat16]}\n" SHAPES, false);
+  check_costs("name: x\ngrid: {dataset: shapes, model: vgg11, width: 1/16}\n" SHAPES
+              "probe: {epochs: all, samples: 20, pool: 2}\n",
+              false);
   check_costs("name: x\ngrid: {dataset: shapes, model: vgg11, width: 1/16}\n" SHAPES "measure: {method: {pool: 4}}\n",
               false);
   check_costs("name: x\ngrid: {dataset: shapes, model: vgg11, width: 1/16}\n" SHAPES
@@ -228,8 +247,8 @@ TEST(refused) {
          "job.yaml:5: layer features.8 would reduce an image of 1 x 1 to nothing; use a larger resolution or fewer "
          "pooling layers (model deep, width 1, resolution 32)");
   refuse("name: x\ngrid: {dataset: shapes, model: mlp}\nmeasure: {layers: [features.*]}\n" SHAPES,
-         "job.yaml:2: no layer of model mlp matches measure.layers; layers have names such as features.0 and "
-         "classifier.2");
+         "job.yaml:2: no layer of model mlp matches measure.layers; `eigenscope model show` prints the names of "
+         "layers");
 }
 
 #define METHOD(method, layers)                                                                                         \
@@ -243,7 +262,7 @@ TEST(too_wide) {
          "job.yaml:2: layer features.0 of model vgg11 has 65536 columns with measure.method flatten: the covariance "
          "would need 34.4 GB, and at most 46340 columns can be measured; choose another method (such as channelwise or "
          "{pool: 2}) or fewer layers (measure.layers)");
-  refuse(METHOD("{pool: 64}", "\"features.8\""),
+  refuse(METHOD("{pool: 64}", "[\"features.8\", \"classifier.0\"]"),
          "job.yaml:2: layer features.8 of model vgg11 has 1048576 columns with measure.method pool: the covariance "
          "would need 8796.1 GB, and at most 46340 columns can be measured; choose another method (such as channelwise "
          "or {pool: 2}) or fewer layers (measure.layers)");

@@ -68,10 +68,10 @@ static void check(size_t h, size_t w, size_t c, es_activation_t activation) {
   const es_affine_t f = {patterns[0], patterns[1], activation};
   const es_backward_t t = {patterns[2], patterns[3], patterns[4]};
   fill(h, w, c);
-  es_maxpool2_forward(y, picked, winner, x, h, w, c, &f, scratch);
+  es_maxpool2_forward(y, picked, winner, x, h, w, c, &f, scratch, ES_FLOAT32);
   memset(scratch, 0xff, sizeof scratch);
-  es_maxpool2_backward(dx, dy, winner, x, h, w, c, &t, scratch);
-  es_maxpool2_spread(spread, dy, winner, h, w, c, scratch);
+  es_maxpool2_backward(dx, dy, winner, x, h, w, c, &t, scratch, ES_FLOAT32);
+  es_maxpool2_spread(spread, dy, winner, h, w, c, scratch, ES_FLOAT32);
   memset(g, 0, sizeof g);
   for (size_t o = 0; o < out; o++) {
     size_t at[4];
@@ -111,11 +111,11 @@ TEST(winners_stand_for_all) {
   const es_affine_t f = {patterns[0], patterns[1], ES_RELU};
   fill(H, W, C);
   for (size_t i = 0; i < IN; i++) x[i] = (float)(i * 37 % 101) * 0.25f - 10.0f;
-  es_maxpool2_forward(y, picked, winner, x, H, W, C, &f, scratch);
-  es_rows_affine(again, picked, OUT / C, C, &f);
+  es_maxpool2_forward(y, picked, winner, x, H, W, C, &f, scratch, ES_FLOAT32);
+  es_rows_affine(again, picked, OUT / C, C, &f, ES_FLOAT32);
   assert_memory_equal(again, y, sizeof again);
-  es_maxpool2_spread(whole, dy, winner, H, W, C, scratch);
-  es_rows_backward_sums(sums[0], whole, x, IN / C, C, &f, patterns[2], room);
-  es_rows_backward_sums(sums[1], dy, picked, OUT / C, C, &f, patterns[2], room);
+  es_maxpool2_spread(whole, dy, winner, H, W, C, scratch, ES_FLOAT32);
+  es_rows_backward_sums(sums[0], whole, x, IN / C, C, &f, patterns[2], room, ES_FLOAT32);
+  es_rows_backward_sums(sums[1], dy, picked, OUT / C, C, &f, patterns[2], room, ES_FLOAT32);
   for (int i = 0; i < 2 * C; i++) assert_true(sums[0][i] == sums[1][i]);
 }

@@ -49,7 +49,7 @@ static void show_at(es_result_t *result, es_show_format_t format, double delta) 
   assert_ok(es_result_write("r.h5", result, &header, fresh()));
   es_result_destroy(result);
   es_text_destroy(&text);
-  assert_ok(es_result_show(&text, "r.h5", format, delta, fresh()));
+  assert_ok(es_result_show(&text, "r.h5", format, delta, NULL, fresh()));
 }
 
 static void show(es_result_t *result, es_show_format_t format) {
@@ -164,17 +164,32 @@ TEST_OF_SHOW(unsolved_layer_and_unconverged_probe) {
             "  x  the probe did not converge: its accuracy is not that of the optimum\n");
 }
 
+/* Layers whose tail is rounding stay in the mean. */
+TEST_OF_SHOW(rounded_layer) {
+  es_result_t *result = probed();
+  *flags_at(result, ES_EVAL, 2, 0) = ES_FLAG_ROUNDING;
+  show_at(result, ES_SHOW_TABLE, 0.9);
+  check_has("features.0          4 0.100  0.100  0.100r  0.500\n");
+  check_has("mean of hidden        0.150  0.150  0.150\n");
+  check_has(
+      "  r  rounding: the last directions at the largest delta have less variance than rounding to bfloat16 adds\n"
+      "  x  the probe");
+}
+
 TEST_OF_SHOW(csv_of_probes_and_eigenspaces) {
   show(probed(), ES_SHOW_CSV);
   check_has(",saturation,layer_tail,probe_accuracy,probe_objective,probe_gradient_norm,probe_iterations,"
             "probe_converged,eigenspace_overlap_previous,eigenspace_overlap_last,projected_accuracy_eigenspace,"
             "projected_accuracy_random,stability_distance_previous,");
   /* Epoch 1 has no probes, epoch 0 no overlap; the values of converged differ: no, yes, unknown. */
-  check_has(",eval,0,features.0,0.9,conv,4,112,27648,3,0,0,,,,,,,,,,,,,0,0,,0.1,0,0.25,,,,,,,,,,,,,,,1\n");
-  check_has(",eval,1,features.4,0.9,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,,0,0,,0.2,0,,,,,,0.75,,,,,,,,,,2\n");
-  check_has(",eval,2,features.4,0.99,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,,0,0,,,0,0.625,,,,0,,,,0.75,,,,,,,2\n");
   check_has(
-      ",eval,2,classifier.6,0.9,linear,3,51,48,0,0,1,,,,,,,,,,,,,0,0,,0.30000000000000004,1,0.75,,,,1,1,,,,,,,,,,\n");
+      ",eval,0,features.0,0.9,conv,4,112,27648,3,0,0,,,,,,,,,,,,,,,,,,,0,0,,0.1,0,0.25,,,,,,,,,,,,,,,1,,,,,,,,,\n");
+  check_has(",eval,1,features.4,0.9,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,,,,,,,,0,0,,0.2,0,,,,,,0.75,,,,,,,,,,2,,,,,,"
+            ",,,\n");
+  check_has(",eval,2,features.4,0.99,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,,,,,,,,0,0,,,0,0.625,,,,0,,,,0.75,,,,,,,2,,"
+            ",,,,,,,\n");
+  check_has(",eval,2,classifier.6,0.9,linear,3,51,48,0,0,1,,,,,,,,,,,,,,,,,,,0,0,,0.30000000000000004,1,0.75,,,,1,1,,,,"
+            ",,,,,,,,,,,,,,,\n");
 }
 
 TEST_OF_SHOW(many_epochs) {
@@ -226,12 +241,14 @@ TEST_OF_SHOW(csv) {
   check_has("point_id,dataset,model,width,classes,resolution,seed,train_learning_rate,split,epoch,layer,delta,"
             "layer_kind,layer_width,layer_parameters,layer_macs,layer_receptive_field,layer_border,layer_output,"
             "loss,accuracy,top5_accuracy,mcc,learning_rate,seconds,samples,trace,effective_rank,"
-            "participation_ratio,first_component_share,stable_rank,solver,flags,intrinsic_dimension,saturation,"
+            "participation_ratio,first_component_share,stable_rank,"
+            "spectral_entropy,rankme,numerical_rank,alpha_req,alpha_req_r2,alpha_req_last,"
+            "solver,flags,intrinsic_dimension,saturation,"
             "stability_distance_previous,stability_distance_last,stability_pearson_previous,"
             "stability_pearson_last,stability_spearman_previous,stability_spearman_last,layer_stride\n"
             "0123456789abcdef,toy,vgg11,1,3,16,9007199254740993,0.05,train,1,features.0,0.9,"
-            "conv,4,112,27648,3,0,0,6,0.251,,,,,6000000000,0.3333333333333333,,,,,0,0,,0.1,,,,,,,1\n");
-  check_has(",eval,2,classifier.6,0.99,linear,3,51,48,0,0,1,4,0.252,,,,,,,,,,,0,0,,0.6400000000000001,,,,,,,\n");
+            "conv,4,112,27648,3,0,0,6,0.251,,,,,6000000000,0.3333333333333333,,,,,,,,,,,0,0,,0.1,,,,,,,1\n");
+  check_has(",eval,2,classifier.6,0.99,linear,3,51,48,0,0,1,4,0.252,,,,,,,,,,,,,,,,,0,0,,0.6400000000000001,,,,,,,\n");
   /* 3 layers × 2 deltas per epoch, without the unmeasured epoch 0 of the train split. */
   assert_int_equal(count_lines(), 1 + 5 * 6);
   check_lacks(",train,0,");
@@ -259,7 +276,8 @@ TEST_OF_SHOW(json) {
       "\"layer_border\": 0, \"layer_output\": 0, \"loss\": 12, \"accuracy\": 0.25, \"top5_accuracy\": null, "
       "\"mcc\": null, \"learning_rate\": null, \"seconds\": null, \"samples\": null, \"trace\": null, "
       "\"effective_rank\": null, \"participation_ratio\": null, \"first_component_share\": null, \"stable_rank\": "
-      "null, "
+      "null, \"spectral_entropy\": null, \"rankme\": null, \"numerical_rank\": null, \"alpha_req\": null, "
+      "\"alpha_req_r2\": null, \"alpha_req_last\": null, "
       "\"solver\": 0, \"flags\": 0, \"intrinsic_dimension\": null, \"saturation\": 0.1, "
       "\"stability_distance_previous\": null, \"stability_distance_last\": null, \"stability_pearson_previous\": null, "
       "\"stability_pearson_last\": null, \"stability_spearman_previous\": null, \"stability_spearman_last\": null, "
@@ -343,8 +361,27 @@ TEST_OF_SHOW(another_delta) {
     check_lacks("0.99");
   }
   es_text_destroy(&text);
-  assert_fails(es_result_show(&text, "r.h5", ES_SHOW_TABLE, 0.5, fresh()), ES_INPUT,
+  assert_fails(es_result_show(&text, "r.h5", ES_SHOW_TABLE, 0.5, NULL, fresh()), ES_INPUT,
                "r.h5: delta 0.5 was not measured; it was measured at 0.9 and 0.99");
+  assert_string_equal(es_text_get(&text), "");
+}
+
+/* A pattern chooses layers in every format; means over layers are left out. */
+TEST_OF_SHOW(layers) {
+  es_result_t *result = readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS);
+  assert_ok(es_result_write("r.h5", result, &header, fresh()));
+  es_result_destroy(result);
+  for (es_show_format_t format = ES_SHOW_TABLE; format <= ES_SHOW_JSON; format++) {
+    es_text_destroy(&text);
+    assert_ok(es_result_show(&text, "r.h5", format, ES_DELTA_ANY, "*.6", fresh()));
+    check_has("classifier.6");
+    check_lacks("features.0");
+    check_lacks("mean of hidden");
+  }
+  es_text_destroy(&text);
+  assert_fails(
+      es_result_show(&text, "r.h5", ES_SHOW_CSV, ES_DELTA_ANY, "conv3", fresh()), ES_INPUT,
+      "r.h5: no layer matches \"conv3\"; the first layer is \"features.0\", the last layer is \"classifier.6\"");
   assert_string_equal(es_text_get(&text), "");
 }
 

@@ -196,9 +196,9 @@ TEST(table_of_run) {
   write_part(&plan, 0, "complete", "", 1);
   write_result(&plan, 4, "complete", "");
   assert_ok(es_selection_parse(&selection, "0-2", 5, fresh()));
-  es_results_table(&plan, &selection, 0, &text);
+  es_results_table(&plan, &selection, NULL, 0, &text);
   snprintf(expected, sizeof expected,
-           "x: dataset shapes, model mlp, width 1/64, classes all, resolution 32\n"
+           "x: dataset shapes, model mlp, width 1/64, classes all (2), resolution 32\n"
            "\n"
            "point  seed  outcome   epochs  accuracy  saturation (delta 0.99)  reason\n"
            "    0  0     complete  1 of 2    0.7500                   0.2500\n"

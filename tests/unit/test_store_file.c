@@ -241,14 +241,14 @@ TEST_IN_FOLDER(variables) {
 }
 
 TEST_IN_FOLDER(flag_attributes) {
-  static const double masks[] = {ES_FLAG_DEAD, ES_FLAG_UNDERSAMPLED, ES_FLAG_NONFINITE, ES_FLAG_FALLBACK,
-                                 ES_FLAG_UNSOLVED},
+  static const double masks[] = {ES_FLAG_DEAD,     ES_FLAG_UNDERSAMPLED, ES_FLAG_NONFINITE,
+                                 ES_FLAG_FALLBACK, ES_FLAG_UNSOLVED,     ES_FLAG_ROUNDING},
                       values[] = {0, 1, 2, 3};
   example_write("r.h5");
   hid_t file = H5Fopen("r.h5", H5F_ACC_RDONLY, H5P_DEFAULT);
   hid_t flags = H5Dopen2(file, "flags", H5P_DEFAULT), solver = H5Dopen2(file, "solver", H5P_DEFAULT);
-  check_numbers(flags, "flag_masks", H5T_STD_U8LE, H5S_SIMPLE, masks, 5);
-  check_text(flags, "flag_meanings", "dead undersampled nonfinite fallback unsolved");
+  check_numbers(flags, "flag_masks", H5T_STD_U8LE, H5S_SIMPLE, masks, 6);
+  check_text(flags, "flag_meanings", "dead undersampled nonfinite fallback unsolved rounding");
   check_numbers(solver, "flag_values", H5T_STD_U8LE, H5S_SIMPLE, values, 4);
   check_text(solver, "flag_meanings", "none lapack scalapack elpa");
   H5Dclose(flags);
@@ -378,7 +378,7 @@ TEST_IN_FOLDER(no_ids_are_left) {
   before--;
   example_write("r.h5");
   es_result_summarize(&summary, "r.h5");
-  assert_ok(es_result_show(&text, "r.h5", ES_SHOW_TABLE, ES_DELTA_ANY, fresh()));
+  assert_ok(es_result_show(&text, "r.h5", ES_SHOW_TABLE, ES_DELTA_ANY, NULL, fresh()));
   assert_ok(es_file_write_atomic("bad.h5", "text", 4, fresh()));
   es_result_summarize(&summary, "bad.h5");
   assert_int_equal(open_ids(), before);

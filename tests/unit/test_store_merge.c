@@ -22,6 +22,27 @@ static void put_result(int point, es_result_t *result) {
   es_result_destroy(result);
 }
 
+/* A merged file of more kinds than the table holds still counts every point. */
+TEST(more_kinds_than_are_named) {
+  es_kinds_t kinds = {0};
+  es_text_t text = {0};
+  char name[ES_KIND_SIZE];
+  for (int round = 0; round < 2; round++) {
+    for (int i = 0; i < 20; i++) {
+      snprintf(name, sizeof name, "kind %d", i);
+      assert_int_equal(es_kinds_add(&kinds, name), i < ES_KINDS_MAX - 1 ? i : ES_KINDS_MAX - 1);
+    }
+  }
+  assert_int_equal(kinds.n, ES_KINDS_MAX);
+  assert_int_equal(kinds.count[3], 2);
+  es_kinds_print(&kinds, &text);
+  assert_non_null(strstr(es_text_get(&text), " 16 instruction sets or libraries"));
+  assert_non_null(strstr(es_text_get(&text), "; 2 with kind 14; 10 with others\n"));
+  es_text_destroy(&text);
+  es_kind_name(name, "a\nb", "");
+  assert_string_equal(name, "a?b and an unknown BLAS");
+}
+
 /* Point 0 has all groups; point 1 is missing; point 2 has two layers, later epochs, another delta and no groups. */
 static es_result_t *plain(void) {
   static const int32_t epochs[] = {1, 2, 7};
@@ -46,7 +67,7 @@ static es_code_t merge_to(const char *to, es_status_t *status) {
   static const es_provenance_t provenance[] = {{"version", "1"}};
   const es_merge_header_t header = {"job", "name: job\n", "1", provenance, 1};
   es_merge_t *merge;
-  ES_TRY(es_merge_create(&merge, "o", IDS, POINTS, true, NULL, NULL, status));
+  ES_TRY(es_merge_create(&merge, "o", IDS, POINTS, ES_MERGE_SPECTRA | ES_MERGE_CAREFUL, NULL, NULL, status));
   const es_code_t code = es_merge_write(merge, to, &header, status);
   es_merge_destroy(merge);
   return code;
@@ -181,7 +202,8 @@ TEST_IN_FOLDER(outcomes) {
   es_merge_t *merge;
   put_points();
   assert_ok(es_file_write_atomic("o/points/00000000000000bb.h5", "text", 4, fresh()));
-  assert_ok(es_merge_create(&merge, "o", IDS, POINTS, true, count_refused, &count, fresh()));
+  assert_ok(
+      es_merge_create(&merge, "o", IDS, POINTS, ES_MERGE_SPECTRA | ES_MERGE_CAREFUL, count_refused, &count, fresh()));
   assert_int_equal(count, 1);
   assert_int_equal(es_merge_outcome(merge, 0), ES_OUTCOME_COMPLETE);
   assert_int_equal(es_merge_outcome(merge, 1), ES_OUTCOME_DAMAGED);
@@ -195,7 +217,7 @@ TEST_IN_FOLDER(changed_meanwhile) {
   es_merge_t *merge;
   put_points();
   put_result(0, plain());
-  assert_ok(es_merge_create(&merge, "o", IDS, POINTS, true, NULL, NULL, fresh()));
+  assert_ok(es_merge_create(&merge, "o", IDS, POINTS, ES_MERGE_SPECTRA | ES_MERGE_CAREFUL, NULL, NULL, fresh()));
   put_result(2, example_result());
   assert_fails(es_merge_write(merge, "all.h5", &header, fresh()), ES_SYSTEM,
                "o/points/00000000000000cc.h5: changed while it was merged; run merge again");
@@ -217,7 +239,7 @@ static void see(void *context, const es_merged_info_t *info, const es_merged_poi
   assert_string_equal(point->cells[0], seen->points == 0 ? "0" : "2");
   assert_string_equal(point->cells[info->n_names - 2], "complete");
   seen->accuracy[seen->points] = point->accuracy;
-  seen->saturation[seen->points++] = point->mean_saturation;
+  seen->saturation[seen->points++] = point->saturation;
 }
 
 /* Summaries equal those of the points' own files. All points are shown at one delta: point 0 has 0.9 and 0.99, point 2
@@ -232,7 +254,7 @@ TEST_IN_FOLDER(read_back) {
     seen_t seen = {.delta = i == 0 ? 0.99 : 0.95};
     es_result_summary_t summary;
     char path[ES_PATH_MAX];
-    assert_ok(es_merged_read("all.h5", i == 0 ? ES_DELTA_ANY : 0.95, see, &seen, fresh()));
+    assert_ok(es_merged_read("all.h5", i == 0 ? ES_DELTA_ANY : 0.95, NULL, see, &seen, fresh()));
     assert_int_equal(seen.points, 2);
     es_result_path(path, "o", IDS[2 * i], POINTS);
     es_result_summarize(&summary, path);
@@ -241,10 +263,41 @@ TEST_IN_FOLDER(read_back) {
     assert_true(isnan(seen.saturation[1 - i]));
   }
   seen_t seen = {0};
-  assert_fails(es_merged_read("all.h5", 0.5, see, &seen, fresh()), ES_INPUT,
+  assert_fails(es_merged_read("all.h5", 0.5, NULL, see, &seen, fresh()), ES_INPUT,
                "all.h5: delta 0.5 was not measured; it was measured at 0.9, 0.95 and 0.99");
-  assert_fails_with(es_merged_read("o/points/00000000000000aa.h5", ES_DELTA_ANY, see, &seen, fresh()), ES_INPUT,
+  assert_fails_with(es_merged_read("o/points/00000000000000aa.h5", ES_DELTA_ANY, NULL, see, &seen, fresh()), ES_INPUT,
                     "is not a merged file");
+}
+
+static void see_layer(void *context, const es_merged_info_t *info, const es_merged_point_t *point) {
+  assert_true(info->layers_chosen);
+  if (point == NULL) return;
+  es_text_append(context, "%s %s %s\n", point->cells[0], point->layer, isnan(point->saturation) ? "-" : "+");
+}
+
+/* Layers are chosen by name in each point; a point without such a layer is visited once. Points have other epochs and
+ * deltas, so only one of them has a number at a delta. */
+TEST_IN_FOLDER(layers) {
+  es_text_t text = {0};
+  put_points();
+  merge_well("all.h5");
+  assert_ok(es_merged_read("all.h5", 0.95, EXAMPLE_LAYER[0].name, see_layer, &text, fresh()));
+  assert_string_equal(es_text_get(&text), "0 features.0 -\n2 features.0 +\n");
+  es_text_destroy(&text);
+  assert_ok(es_merged_read("all.h5", ES_DELTA_ANY, EXAMPLE_LAYER[2].name, see_layer, &text, fresh()));
+  char expected[2 * ES_NAME_MAX];
+  snprintf(expected, sizeof expected, "0 %s +\n2  -\n", EXAMPLE_LAYER[2].name);
+  assert_string_equal(es_text_get(&text), expected);
+  es_text_destroy(&text);
+  assert_fails_with(es_merged_read("all.h5", ES_DELTA_ANY, "conv3", see_layer, &text, fresh()), ES_INPUT,
+                    "all.h5: no layer matches \"conv3\"; the first layer is \"features.0\"");
+  assert_int_equal(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
+  hid_t file = H5Fopen("all.h5", H5F_ACC_RDWR, H5P_DEFAULT);
+  assert_true(H5Ldelete(file, "layer_name", H5P_DEFAULT) >= 0);
+  assert_true(H5Fclose(file) >= 0);
+  assert_int_equal(es_merged_read("all.h5", ES_DELTA_ANY, "*", see_layer, &text, fresh()), ES_INPUT);
+  assert_int_equal(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
+  es_text_destroy(&text);
 }
 
 /* A disk that fills at any point of the file. */
@@ -267,6 +320,6 @@ TEST_IN_FOLDER(nothing_of_hdf5_is_left) {
   put_points();
   merge_well("all.h5");
   seen_t seen = {0};
-  assert_ok(es_merged_read("all.h5", ES_DELTA_ANY, see, &seen, fresh()));
+  assert_ok(es_merged_read("all.h5", ES_DELTA_ANY, NULL, see, &seen, fresh()));
   assert_int_equal(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
 }

@@ -23,6 +23,10 @@ static int list_kernels(const es_syrk_kernels_t *out[3]) {
   if (es_syrk_kernels() != &es_syrk_baseline) out[n++] = &es_syrk_avx2;
   if (es_syrk_kernels() == &es_syrk_avx512) out[n++] = &es_syrk_avx512;
 #endif
+#ifdef ES_KERNEL_NEON
+  assert_true(es_syrk_kernels() == &es_syrk_neon);
+  out[n++] = &es_syrk_neon;
+#endif
   return n;
 }
 
@@ -105,7 +109,7 @@ TEST(centred) {
   const es_syrk_kernels_t *kernels[3];
   fill();
   for (int k = 0, n = list_kernels(kernels); k < n; k++) {
-    for (ptrdiff_t width = 1; kernels[k]->centred && width < SYRK_TILE; width *= 2) {
+    for (ptrdiff_t width = 1; width <= kernels[k]->centred_most; width *= 2) {
       for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) check_centred(kernels[k], counts[c], width);
     }
   }

@@ -181,6 +181,41 @@ TEST(match) {
   assert_false(es_text_match("[a]", "a"));
 }
 
+TEST(columns) {
+  static const struct {
+    const char *text;
+    int columns, room;
+    const char *cut;
+  } rows[] = {{"", 0, 5, ""},
+              {"abcdef", 6, 6, "abcdef"},
+              {"abcdef", 6, 5, "ab..."},
+              {"abcdef", 6, 3, "abc"},
+              {"abcdef", 6, 0, ""},
+              {"\xc3\xa4\xc3\xb6\xc3\xbc\xc3\x9f\xc3\xa4", 5, 4, "\xc3\xa4..."},
+              {"\xe6\xbc\xa2\xe5\xad\x97\xe6\xbc\xa2", 6, 5, "\xe6\xbc\xa2..."}, /* two columns each */
+              {"\xe6\xbc\xa2\xe5\xad\x97\xe6\xbc\xa2", 6, 4, "..."},
+              {"e\xcc\x81x", 2, 2, "e\xcc\x81x"}, /* a combining accent has no column */
+              {"\xff\xfe", 2, 1, "\xff"}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    char text[64];
+    snprintf(text, sizeof text, "%s", rows[i].text);
+    assert_int_equal(es_text_columns(text), rows[i].columns);
+    es_text_cut(text, rows[i].room);
+    assert_string_equal(text, rows[i].cut);
+  }
+}
+
+TEST(ratio) {
+  static const struct {
+    double value;
+    const char *text;
+  } rows[] = {{0.0625, "1/16"}, {1.0 / 3, "1/3"}, {1, "1"},   {1.5, "3/2"}, {0.3, "3/10"},
+              {16, "16"},       {0, "0"},         {-1, "-1"}, {NAN, "nan"}, {0.1234567, "0.1234567"}};
+  char out[32];
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    assert_string_equal(es_text_ratio(rows[i].value, out), rows[i].text);
+}
+
 TEST(nearest) {
   static const char *const keys[] = {"epochs", "batch", "learning_rate", "momentum", "every"};
   assert_string_equal(es_text_nearest("epoch", keys, 5), "epochs");
@@ -190,6 +225,11 @@ TEST(nearest) {
   assert_null(es_text_nearest("ever_so_far", keys, 5));
   assert_null(es_text_nearest("batches_", keys, 5));
   assert_null(es_text_nearest("epoch", keys, 0));
+  static const char *const models[] = {"vgg11", "vgg16", "resnet18"};
+  assert_string_equal(es_text_nearest("VGG16", models, 3), "vgg16");
+  assert_string_equal(es_text_nearest("ResNet-18", models, 3), "resnet18");
+  assert_true(es_text_is_same_word("Learning-Rate", "learning_rate") && es_text_is_same_word("a_", "A"));
+  assert_false(es_text_is_same_word("lr", "l") || es_text_is_same_word("a", "b"));
   static const char *const deltas[] = {"lr", "to"};
   assert_null(es_text_nearest("xy", deltas, 2)); /* two letters, both wrong, are not near */
   assert_string_equal(es_text_nearest("tp", deltas, 2), "to");
