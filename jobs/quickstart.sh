@@ -31,7 +31,14 @@ if ((EUID == 0)); then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CO
 # Open MPI (4 and 5 with different names) counts cores, so it may see one slot for two hardware threads.
 export OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
 launcher=0
-mpirun -n 2 build/eigenscope run "${job[@]}" "${others[@]}" || launcher=$?
+before_next() { # prints its input up to the advice what to do next, which is done below
+  local line advice=
+  while IFS= read -r line; do
+    [[ $line != 'next: '* ]] || advice=yes
+    [[ $advice ]] || printf '%s\n' "$line"
+  done
+}
+mpirun -n 2 build/eigenscope run "${job[@]}" "${others[@]}" | before_next || launcher=$?
 
 [[ " ${others[*]-} " != *' --dry-run '* ]] || exit "$launcher"
 

@@ -3,14 +3,38 @@
 # for them by other means, names the missing ones, and stops.
 #
 #   jobs/setup.sh [run|test|full [FOLDER [CMAKE-OPTION...]]]
+#   jobs/setup.sh --check [run|test|full]
 #
-# test: also what the tests need, and the tests themselves; full: also what only tests/run.sh --full needs. FOLDER: where to build, default build.
+# `jobs/setup.sh --help` describes the arguments.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+usage() {
+  cat <<'END'
+usage: jobs/setup.sh [run|test|full [FOLDER [CMAKE-OPTION...]]]
+       jobs/setup.sh --check [run|test|full]
+
+Installs missing packages of jobs/packages.txt, as root or with sudo on Debian, and builds.
+
+  run      what the program needs (default)
+  test     also what the tests need, and builds the tests
+  full     also what only tests/run.sh --full needs
+  FOLDER   where to build, default build
+  --check  installs and builds nothing: names each missing package and its module, its package in Spack and in conda-forge.
+           Needs no root. Packages count wherever they come from: Debian, PATH, pkg-config, CMAKE_PREFIX_PATH, CONDA_PREFIX, and the
+           compiler of CC. Exit code: 0 if nothing is missing, 1 if something is.
+END
+}
+
+check=false
+case ${1:-} in
+  --help) usage && exit ;;
+  --check) check=true && shift ;;
+esac
 purpose=${1:-run}
 folder=${2:-build}
-if [[ ! $purpose =~ ^(run|test|full)$ ]]; then # nothing is installed or built for --help or a misspelt word
-  echo 'usage: jobs/setup.sh [run|test|full [FOLDER [CMAKE-OPTION...]]]' >&2
+if [[ ! $purpose =~ ^(run|test|full)$ ]] || { $check && (($# > 1)); }; then # nothing is installed or built for a misspelt word
+  usage >&2
   exit 1
 fi
 
@@ -30,7 +54,7 @@ found() { # kind:name,name,...|kind:name,... : true if one of them exists, from 
   fi
   local kind=${1%%:*} names name includes libraries
   IFS=, read -ra names <<<"${1#*:}"
-  IFS=: read -ra includes <<<"${CMAKE_PREFIX_PATH:-/usr}"
+  IFS=: read -ra includes <<<"${CMAKE_PREFIX_PATH:-/usr}${CONDA_PREFIX:+:$CONDA_PREFIX}"
   libraries=("${includes[@]/%//lib}" "${includes[@]/%//lib64}")
   includes=("${includes[@]/%//include}")
   for name in "${names[@]}"; do
@@ -61,27 +85,39 @@ install_packages() { # package...
 }
 
 missing=() # names of Debian packages
-table=()   # for users who cannot install: name here, as a module, in Spack
-while read -r debian use module spack probe; do
+table=()   # for users who cannot install: name here, as a module, in Spack, in conda-forge
+while read -r debian use module spack conda probe; do
   [[ $debian != '#'* && -n $debian ]] || continue
   [[ $use != test || $purpose != run ]] || continue
   [[ $use != full || $purpose == full ]] || continue
   installed "$debian" && continue
   missing+=("$debian")
   [[ $use != report || $purpose != run ]] || continue # installed if possible, never required
-  found "$probe" || table+=("$(printf '  %-24s %-20s %s' "$debian" "$module" "$spack")")
+  found "$probe" || table+=("$(printf '  %-24s %-20s %-17s %s' "$debian" "$module" "$spack" "$conda")")
 done <jobs/packages.txt
 
-if ((${#missing[@]})) && can_install; then
+print_table() {
+  printf '\n  %-24s %-20s %-17s %s\n' 'Debian package' 'environment module' 'Spack' 'conda-forge'
+  printf '%s\n' "${table[@]}"
+  echo
+}
+
+if $check; then
+  if ((${#table[@]})); then
+    echo "eigenscope needs these packages, which are missing:"
+    print_table
+    echo 'Load or install these packages, then build (jobs/README.md). The environment variable FASHION_MNIST can name another folder of Fashion-MNIST.'
+    exit 1
+  fi
+  echo 'Nothing is missing.'
+  exit
+elif ((${#missing[@]})) && can_install; then
   install_packages "${missing[@]}"
   hash -r
 elif ((${#table[@]})); then
   {
     echo 'eigenscope needs these packages, which are missing; only root (or sudo) on Debian 12 or 13 can install them:'
-    echo
-    printf '  %-24s %-20s %s\n' 'Debian package' 'environment module' 'Spack'
-    printf '%s\n' "${table[@]}"
-    echo
+    print_table
     echo 'Load or install these packages, then run this script again. The environment variable FASHION_MNIST can name another folder of Fashion-MNIST.'
   } >&2
   exit 1
