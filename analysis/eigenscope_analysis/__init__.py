@@ -3,6 +3,7 @@
     import eigenscope_analysis as es
     r = es.open("all.h5")           # xarray.Dataset, read when used
     t = es.to_frame(r)              # pandas: a row for each point, split, epoch, layer and delta
+    s = es.scores(r)                # recall, precision, F1 and specificity of classes, balanced accuracy
     python3 -m eigenscope_analysis report all.h5 --to report/
 """
 import os
@@ -11,15 +12,17 @@ import os
 os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
 
 __version__ = "0.1.0"
-__all__ = ["SchemaError", "at_layer", "open", "to_frame", "__version__"]
+__all__ = ["SchemaError", "at_layer", "open", "scores", "to_frame", "__version__"]
 
 
 def __getattr__(name):
     """Imports lazily, so that the command line can name missing packages."""
-    if name not in ("SchemaError", "at_layer", "open", "to_frame"):
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "SchemaError":
         from . import errors as module
+    elif name == "scores":
+        from . import class_scores as module
     else:
         from . import files as module
     return getattr(module, name)

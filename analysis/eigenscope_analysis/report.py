@@ -50,8 +50,7 @@ def write(source, folder):
             raise SchemaError(f"--to {folder}: cannot be created: {error.strerror}") from error
         findings = Findings(sweep)
         shown = [draw(plot, sweep, folder / "figures") for plot in figures.ALL]
-        if sweep.foreign:
-            shown = [figure for figure in shown if "svg" in figure]
+        shown = [figure for plot, figure in zip(figures.ALL, shown) if "svg" in figure or not (sweep.foreign or plot.special)]
         tables = [write_table(findings.tables[name], name, title, text.replace(RULE, "") if sweep.foreign else text, folder / "tables")
                   for name, title, text in TABLES if len(findings.tables.get(name, ())) > 0]
         page = render(source, sweep, findings, shown, tables)

@@ -8,11 +8,13 @@ import pandas as pd
 
 from .files import as_sweep, axes, conventions
 from .kinds import grouped, kinds_of
+from .class_scores import scores
 
 UNSOLVED = 16
 ROUNDING = 32
 EXCLUDED = 1 | 2 | 4 | UNSOLVED  # flags dead, undersampled, nonfinite, unsolved: left out of means over layers
 HEADLINE_DELTA = 0.99  # else the largest delta that was measured
+MEANS_SHOWN = ("balanced_accuracy", "mean_precision", "mean_f1", "mean_specificity")
 LISTED = 20  # names in a sentence; tables have all
 STRICTLY_BELOW = "the number of cumulative shares of the variance that are strictly below δ"
 K_IS = {"smallest": "the smallest number of principal components that explain the share δ of the variance", "delve": STRICTLY_BELOW,
@@ -144,6 +146,8 @@ class Sweep:
         table["accuracy"] = self._of_scores("accuracy")
         table["loss"] = self._of_scores("loss")
         table["mcc"] = self._of_scores("mcc")
+        for name, values in self._class_scores().items():
+            table[name] = values
         table["eval_samples"] = self._eval_samples(n)
         classes = table["classes"] if "classes" in table else pd.Series(self.data.sizes.get("class", np.nan), table.index)
         table["chance_mcc"] = 2 / np.sqrt(table["eval_samples"] * np.maximum(classes.astype(float) - 1, 1))
@@ -184,6 +188,13 @@ class Sweep:
         if values is None or self.score_split not in self.splits:
             return np.full(self.data.sizes["point"], np.nan)
         return last_finite(values[:, self.splits.index(self.score_split)])
+
+    def _class_scores(self):
+        """{name: (point)} of the scores that are means over classes, of the same split and epoch as the accuracy; {} if the file has none."""
+        if "class_predictions" not in self.data or self.score_split not in self.splits:
+            return {}
+        one = scores(self.data[["class_samples", "class_predictions", "recall"]].isel(split=self.splits.index(self.score_split)).load())
+        return {name: last_finite(one[name].transpose("point", "epoch").values) for name in MEANS_SHOWN}
 
     def mean_over_layers(self, left_out=None):
         """Mean saturation (point, epoch) over the counted layers, except those of a mask (point, layer)."""

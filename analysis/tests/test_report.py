@@ -39,7 +39,8 @@ def marks(svg):
 
 
 def test_figures_are_those_of_the_list():
-    assert [plot.name for plot in figures.ALL] == NAMES
+    assert [plot.name for plot in figures.ALL if not plot.special] == NAMES
+    assert [plot.name for plot in figures.ALL if plot.special] == ["resolution"]
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +236,45 @@ def test_points_are_drawn_at_their_true_width():
     assert "1/10" in [label.get_text() for axes in figure.axes for label in axes.get_xticklabels()]
 
 
+def resolved(**options):
+    """A sweep whose points also have resolutions: 32, 64 and 128 pixels in the place of three numbers of classes."""
+    made = handmade.make(classes=(2, 4, 8), widths=(1 / 16, 1 / 4), **options)
+    made = made.assign_coords(resolution=("point", 16 * made["classes"].values.astype(int)), classes=("point", np.full(made.sizes["point"], 10)))
+    made.attrs["axes"] += " resolution"
+    made.attrs["coordinates"] += " resolution"
+    return made
+
+
+def test_resolutions_are_an_axis(write, tmp_path):
+    made = resolved()
+    figure, caption = picture("resolution", made)
+    assert [axes.get_xlabel() for axes in figure.axes] == ["resolution (pixels)"] * 2
+    sweep = Sweep(made)
+    for axes, column in zip(figure.axes, ("saturation", "accuracy")):
+        lines = [line for line in axes.lines if len(line.get_xdata()) == 3 and line.get_linestyle() != "None"]
+        assert len(lines) == 2 and axes.get_xscale() == "log"
+        for line, width in zip(lines, (1 / 16, 1 / 4)):
+            np.testing.assert_array_equal(line.get_xdata(), [32, 64, 128])
+            rows = sweep.points[sweep.points["width"] == width]
+            np.testing.assert_allclose(line.get_ydata(), 100 * rows.groupby("resolution")[column].mean(), rtol=1e-12)
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["width 1/16", "width 1/4"]
+    assert "95 % confidence intervals" in caption and "mean over seeds" in caption
+    page = report.write(write(made), tmp_path / "report").read_text()
+    assert nothing(page, "resolution") is None and (tmp_path / "report/figures/resolution.png").is_file()
+    page = report.write(write(handmade.make(**SMALL), "one.h5"), tmp_path / "report").read_text()
+    assert "figure-resolution" not in page and not (tmp_path / "report/figures/resolution.png").exists()
+
+
+def test_one_network_at_two_resolutions_and_one_at_one():
+    made = resolved(seeds=(0,)).isel(point=[0, 1, 3])  # width 1/16 at 32 and 64, width 1/4 at 32
+    figure, caption = picture("resolution", made)
+    assert {len(line.get_xdata()) for line in figure.axes[1].lines} == {2} and "one seed of each network" in caption
+    with pytest.raises(figures.Nothing, match="no network is complete at two resolutions"):
+        picture("resolution", made.isel(point=[1, 2]))
+    with pytest.raises(figures.Nothing, match="the resolution does not vary"):
+        picture("resolution", handmade.make(**SMALL))
+
+
 def test_models_are_told_apart_by_colour_and_marker():
     """Two models on two datasets: four colours and four shapes; widths by size."""
     figure, caption = picture("accuracy-saturation", handmade.make(models=("vgg16", "resnet18"), datasets=("a", "b"), classes=(2,)))
@@ -261,7 +301,7 @@ def test_probes_of_a_file_without_eval():
 
 def test_captions_say_only_what_is_drawn():
     one = handmade.make(**{**SMALL, "seeds": (0,)})
-    for plot in figures.ALL:
+    for plot in (plot for plot in figures.ALL if not plot.special):
         figure, caption = plot.draw(Sweep(one))
         assert not re.search("over seeds|highest seed", caption), plot.name
         assert "Hatched cells" not in caption

@@ -13,7 +13,7 @@ enum {
   ES_NAME_MAX = 64,
   ES_PATH_MAX = 1024,
   ES_ITEMS_MAX = 64, /**< entries of an architecture list */
-  ES_DELTAS_MAX = 16,
+  ES_DELTAS_MAX = 128,
   ES_PATTERNS_MAX = 16, /**< layer filters */
   ES_AXES_MAX = 16,
   ES_CLASSES_MAX = 1024,

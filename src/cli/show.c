@@ -5,14 +5,18 @@
 #include <string.h>
 
 static const char usage[] =
-    "eigenscope show FILE.h5 [--format table|csv|json] [--delta D] [--layer NAME]\n\n"
+    "eigenscope show FILE.h5 [--format table|csv|json] [--delta D] [--layer NAME] [--measure NAME]\n\n"
     "Shows a result file: its origin, the saturation of every layer at every epoch, loss and accuracy. csv and json "
     "hold every\n"
     "number, in one row for each split, epoch, layer and delta. For a merged file, lists the points with the mean\n"
-    "saturation of their hidden layers, or with that of each layer that --layer names.";
+    "saturation of their hidden layers, or with that of each layer that --layer names.\n\n"
+    "--measure shows one variable over layers or epochs, or scores of classes: recall, precision, f1, specificity,\n"
+    "balanced_accuracy and confusion, of the network or, with --layer, of the probe of a layer.";
 static const es_option_t options[] = {
     {"--format", "table|csv|json", false, "format of the output (default: table)"},
     {"--layer", "NAME", false, "only the layers with this name; * and ? as in measure.layers"},
+    {"--measure", "NAME", false,
+     "only this measure of a point, as effective_rank, f1 or confusion; with --layer, the scores of the layer's probe"},
     {"--delta", "D", false, "saturations at this measured delta (default: 0.99 if measured, else the largest)"},
 };
 const es_page_t es_page_show = {"show", usage, options, sizeof options / sizeof *options};
@@ -20,7 +24,8 @@ const es_page_t es_page_show = {"show", usage, options, sizeof options / sizeof 
 static int show(const es_arguments_t *arguments, es_status_t *status) {
   static const char *const names[] = {"table", "csv", "json"}; /* in the order of es_show_format_t */
   const char *path = es_arguments_positional(arguments, 0), *said = es_arguments_option(arguments, "--format");
-  const char *delta = es_arguments_option(arguments, "--delta"), *layer = es_arguments_option(arguments, "--layer");
+  const char *delta = es_arguments_option(arguments, "--delta"), *layer = es_arguments_option(arguments, "--layer"),
+             *measure = es_arguments_option(arguments, "--measure");
   double at = ES_DELTA_ANY;
   es_text_t text = {0};
   int format = ES_SHOW_TABLE;
@@ -29,7 +34,16 @@ static int show(const es_arguments_t *arguments, es_status_t *status) {
   if (delta != NULL && (!es_text_to_double(delta, &at) || !(at > 0) || at > 1))
     return es_fail(status, ES_INPUT, "show", "--delta %.100s: must be a number above 0, at most 1", delta);
   ES_TRY(es_cli_refuse_job(path, "show", status));
-  (es_merged_check(path) ? es_merged_show : es_result_show)(&text, path, (es_show_format_t)format, at, layer, status);
+  if (measure != NULL && es_merged_check(path))
+    return es_fail(status, ES_INPUT, "show",
+                   "--measure %.100s: must be used with the file of one point, and %s is merged", measure, path);
+  if (measure != NULL)
+    es_result_show_measure(
+        &text, path,
+        &(es_show_measure_t){.format = (es_show_format_t)format, .measure = measure, .delta = at, .layer = layer},
+        status);
+  else
+    (es_merged_check(path) ? es_merged_show : es_result_show)(&text, path, (es_show_format_t)format, at, layer, status);
   return es_cli_print(&text, "the table", status);
 }
 

@@ -113,13 +113,24 @@ static bool choose(const es_projection_analysis_t *a, int which, int delta) {
   return any;
 }
 
+/* True if the choice for a delta is that for the delta before, as often with many deltas. */
+static bool same_choice(const es_projection_analysis_t *a, int which, int delta) {
+  for (int layer = 0; delta > 0 && layer < es_context_layers(a->context); layer++) {
+    const int32_t *k = a->k + layer * a->context->point->measure.n_deltas + delta;
+    if ((which == ALL || which == layer) && k[0] != k[-1]) return false;
+  }
+  return delta > 0;
+}
+
 static es_code_t evaluate_all(es_projection_analysis_t *a, es_projection_t onto, es_status_t *status) {
   const es_context_t *c = a->context;
   const es_layer_editor_t editor = {project, a};
   for (int which = ALL; which < es_context_layers(c); which++) {
     for (int delta = 0; delta < c->point->measure.n_deltas; delta++) {
       double *accuracy = es_result_f64(c->result, ES_FIELD_PROJECTED_ACCURACY, onto, which + 1, delta, 0);
-      if (choose(a, which, delta))
+      if (same_choice(a, which, delta))
+        *accuracy = *es_result_f64(c->result, ES_FIELD_PROJECTED_ACCURACY, onto, which + 1, delta - 1, 0);
+      else if (choose(a, which, delta))
         ES_TRY(a->source->class->passes->evaluate(a->source, c->last, &editor, accuracy, status));
     }
   }
@@ -149,8 +160,9 @@ static int64_t bytes(const es_forecast_t *f, ES_UNUSED int ranks) {
   return sum;
 }
 
-/* One evaluation per delta, for each layer and for all layers together, onto eigenvectors and onto random directions.
- * Each layer is projected in two of these evaluations, by two products with about half as many vectors as its width. */
+/* At most one evaluation per delta, for each layer and for all layers together, onto eigenvectors and onto random
+ * directions. Each layer is projected in two of these evaluations, by two products with about half as many vectors as
+ * its width. */
 static double cost(const es_forecast_t *f) {
   const double passes = f->point->measure.projection ? 2.0 * f->point->measure.n_deltas : 0.0;
   return passes * (double)f->samples[ES_EVAL] * ((f->n_layers + 1) * es_forecast_pass(f) + 2 * 2 * f->covariance);

@@ -3,6 +3,7 @@
 #include "eigenscope/epochs.h"
 #include "eigenscope/grid.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/scores.h"
 #include "measure.h"
 #include <math.h>
 #include <stdio.h>
@@ -119,6 +120,28 @@ void es_network_source_close(es_network_source_t *s) {
 
 /* ---- measured passes ---- */
 
+/* Counts of the classes, and of the eval split the whole confusion. */
+static void store_classes(const es_network_source_t *s, es_split_t split, int32_t epoch) {
+  es_result_t *r = s->base.context->result;
+  const int64_t *counts = es_trainer_confusion(s->trainer), classes = s->base.classes;
+  for (int64_t k = 0; k < classes; k++) {
+    const int64_t at[ES_RANK_MAX] = {split, epoch, k};
+    int64_t samples = 0, predictions = 0;
+    for (int64_t j = 0; j < classes; j++) {
+      samples += counts[k * classes + j];
+      predictions += counts[j * classes + k];
+    }
+    *es_result_f64(r, ES_FIELD_RECALL, split, epoch, k, 0) =
+        es_score(ES_SCORE_RECALL,
+                 &(es_score_counts_t){.hits = counts[k * classes + k], .samples = samples, .predictions = predictions});
+    *(int32_t *)es_result_at(r, ES_FIELD_CLASS_SAMPLES, at) = (int32_t)samples;
+    *(int32_t *)es_result_at(r, ES_FIELD_CLASS_PREDICTIONS, at) = (int32_t)predictions;
+  }
+  if (split != ES_EVAL || !es_result_has(r, ES_GROUP_CONFUSION)) return;
+  int32_t *confusion = es_result_at(r, ES_FIELD_CONFUSION, (const int64_t[ES_RANK_MAX]){epoch});
+  for (int64_t i = 0; i < classes * classes; i++) confusion[i] = (int32_t)counts[i];
+}
+
 static void store_stats(const es_network_source_t *s, es_split_t split, int32_t epoch, const es_epoch_stats_t *stats) {
   es_result_t *r = s->base.context->result;
   *es_result_f64(r, ES_FIELD_LOSS, split, epoch, 0, 0) = stats->loss;
@@ -127,13 +150,7 @@ static void store_stats(const es_network_source_t *s, es_split_t split, int32_t 
   *es_result_f64(r, ES_FIELD_MCC, split, epoch, 0, 0) = stats->mcc;
   if (s->trains && split == ES_TRAIN) *es_result_f64(r, ES_FIELD_LEARNING_RATE, epoch, 0, 0, 0) = stats->learning_rate;
   if (!es_result_has(r, ES_GROUP_RECALL)) return;
-  const int64_t *counts = es_trainer_confusion(s->trainer), classes = s->base.classes;
-  for (int64_t label = 0; label < classes; label++) {
-    int64_t samples = 0;
-    for (int64_t k = 0; k < classes; k++) samples += counts[label * classes + k];
-    *es_result_f64(r, ES_FIELD_RECALL, split, epoch, label, 0) =
-        samples > 0 ? (double)counts[label * classes + label] / (double)samples : (double)NAN;
-  }
+  store_classes(s, split, epoch);
 }
 
 /* Returns the number of samples of a pass over a split; a dry run uses one batch. */

@@ -107,6 +107,13 @@ static const es_field_info_t FIELDS[ES_FIELDS] = {
           REFERENCE_SPLIT_EPOCH_DELTA),
     FIELD(LAYER_STRIDE, "layer_stride", GEOMETRY, I32, "pixel",
           "distance on the input between neighbouring positions of the output", LAYER),
+    FIELD(CLASS_SAMPLES, "class_samples", RECALL, I32, "1", "number of samples of the class",
+          DIMENSIONS3(SPLIT, EPOCH, CLASS)),
+    FIELD(CLASS_PREDICTIONS, "class_predictions", RECALL, I32, "1", "number of samples that are taken for the class",
+          DIMENSIONS3(SPLIT, EPOCH, CLASS)),
+    FIELD(CONFUSION, "confusion", CONFUSION, I32, "1",
+          "number of samples of the eval split with this label and this prediction of the network",
+          DIMENSIONS3(EPOCH, CLASS, PREDICTED_CLASS)),
     ES_QUANTITY_ROWS(QUANTITY) ES_MATRIX_ROWS(WEIGHTS)};
 
 /* Larger extents count as damage, so that a damaged file cannot make us allocate too much. */

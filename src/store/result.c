@@ -132,11 +132,21 @@ static void fill_coordinates(es_result_t *result, const es_result_shape_t *shape
   es_result_count_widths(result);
 }
 
+/* Per-class numbers of the network. */
+static bool has_recall(const es_result_shape_t *shape) {
+  return shape->n_classes > 0 && es_source_has_network(shape->point->source);
+}
+
+static bool has_confusion(const es_result_shape_t *shape) {
+  const int64_t epochs = shape->epochs != NULL ? shape->n_epochs : shape->point->train.epochs + (int64_t)1;
+  return has_recall(shape) && epochs * shape->n_classes * shape->n_classes <= ES_CONFUSION_MAX;
+}
+
 es_code_t es_result_create(es_result_t **out, const es_result_shape_t *shape, es_status_t *status) {
   int64_t extent[ES_DIMENSIONS];
   const bool groups[ES_FIELD_GROUPS] = {[ES_GROUP_CORE] = true,
-                                        [ES_GROUP_RECALL] =
-                                            shape->n_classes > 0 && es_source_has_network(shape->point->source),
+                                        [ES_GROUP_RECALL] = has_recall(shape),
+                                        [ES_GROUP_CONFUSION] = has_confusion(shape),
                                         [ES_GROUP_PROBE] = shape->n_probe_epochs > 0,
                                         [ES_GROUP_EIGENSPACE] = shape->eigenspace,
                                         [ES_GROUP_EIGENVECTORS] = shape->eigenvectors,

@@ -9,6 +9,37 @@ static inline bool es_show_layer(const es_reader_t *reader, int64_t layer) {
   return reader->layer == NULL || es_text_match(reader->layer, reader->result->layers[layer].name);
 }
 
+enum {
+  ES_SHOW_WIDTH = 100,  /* of the terminal */
+  ES_SHOW_COLUMNS = 12, /* most epochs beside each other */
+  ES_SHOW_COLUMN = 7,   /* characters per epoch */
+  ES_SHOW_NAME = 32     /* most characters of a name */
+};
+
+/* The epochs (indices) to show. */
+typedef struct es_show_columns {
+  int n;
+  int64_t of; /* number of epochs to choose from */
+  int64_t epoch[ES_SHOW_COLUMNS];
+} es_show_columns_t;
+
+/* Chooses up to `room` epochs for which `has` is true: the first, the last, and evenly spread ones between. */
+typedef bool es_show_has_t(const void *context, int64_t epoch);
+es_show_columns_t es_show_choose(const es_result_t *result, es_show_has_t *has, const void *context, int room);
+/* Appends the numbers of the epochs, and ", 12 of 300 epochs" if some are left out. */
+void es_show_epochs(es_text_t *out, const es_result_t *result, const es_show_columns_t *columns);
+void es_show_left_out(es_text_t *out, const es_show_columns_t *columns);
+/* Appends a name, padded, without the beginning of long ones, because layers differ at their ends. */
+void es_show_name(es_text_t *out, const char *name, int width);
+/* Width of the column of names: the longest layer name, or the title of the mean row if longer. */
+int es_show_name_width(const es_result_t *result);
+/* Appends any number in six characters and a blank; "-" for NaN. */
+void es_show_scalar(es_text_t *out, double value);
+/* Ends a line, without trailing blanks. */
+void es_show_end_line(es_text_t *out);
+/* ES_INPUT if no layer matches the pattern `layer`; NULL chooses all. */
+es_code_t es_show_layers(es_reader_t *reader, const char *layer);
+
 /* For people: at most 100 columns. Saturations are at the delta with this index. */
 void es_show_table(es_text_t *out, const es_reader_t *reader, int64_t delta);
 

@@ -207,7 +207,7 @@ static void show_json(es_text_t *out, const es_reader_t *reader, range_t deltas)
   es_text_append(out, "\n  ]\n}\n");
 }
 
-static es_code_t choose_layers(es_reader_t *reader, const char *layer) {
+es_code_t es_show_layers(es_reader_t *reader, const char *layer) {
   const es_result_t *result = reader->result;
   const int64_t n = result->extent[ES_DIM_LAYER];
   reader->layer = layer;
@@ -229,7 +229,7 @@ es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t form
   int64_t at = 0;
   es_code_t code = es_reader_load(&reader, path, wanted, status);
   if (code == ES_OK) code = es_reader_delta(&reader, delta, &at);
-  if (code == ES_OK) code = choose_layers(&reader, layer);
+  if (code == ES_OK) code = es_show_layers(&reader, layer);
   if (code == ES_OK) {
     const range_t deltas =
         delta == ES_DELTA_ANY ? (range_t){0, reader.result->extent[ES_DIM_DELTA] - 1} : (range_t){at, at};

@@ -3,30 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum {
-  WIDTH = 100, /* of the terminal */
-  NAME_MAX_SHOWN = 32,
-  COLUMNS_MAX = 12, /* number of epochs */
-  COLUMN = 7        /* characters per epoch */
-};
-
-/* The epochs (indices) to show. */
-typedef struct columns {
-  int n;
-  int64_t of; /* number of epochs to choose from */
-  int64_t epoch[COLUMNS_MAX];
-} columns_t;
-
-/* Chooses up to `room` epochs that `has` accepts: the first, the last, and evenly spread ones between. */
-typedef bool has_t(const es_result_t *result, int split, int64_t epoch);
-static columns_t choose_columns(const es_result_t *result, int split, has_t *has, int room) {
-  columns_t columns = {0};
+es_show_columns_t es_show_choose(const es_result_t *result, es_show_has_t *has, const void *context, int room) {
+  es_show_columns_t columns = {0};
   int64_t n_epochs = result->extent[ES_DIM_EPOCH], seen = 0;
-  if (room > COLUMNS_MAX) room = COLUMNS_MAX;
-  for (int64_t epoch = 0; epoch < n_epochs; epoch++) columns.of += has(result, split, epoch);
+  if (room > ES_SHOW_COLUMNS) room = ES_SHOW_COLUMNS;
+  for (int64_t epoch = 0; epoch < n_epochs; epoch++) columns.of += has(context, epoch);
   int64_t n = columns.of < room ? columns.of : room;
   for (int64_t epoch = 0; epoch < n_epochs && columns.n < n; epoch++) {
-    if (!has(result, split, epoch)) continue;
+    if (!has(context, epoch)) continue;
     int64_t wanted = n > 1 ? ((columns.of - 1) * columns.n + (n - 1) / 2) / (n - 1) : columns.of - 1;
     if (seen++ == wanted) columns.epoch[columns.n++] = epoch;
   }
@@ -37,19 +21,19 @@ static void strip_blanks(es_text_t *out) {
   while (out->length > 0 && out->data[out->length - 1] == ' ') out->data[--out->length] = '\0';
 }
 
-static void end_line(es_text_t *out) {
+void es_show_end_line(es_text_t *out) {
   strip_blanks(out);
   es_text_append(out, "\n");
 }
 
-static void append_epochs(es_text_t *out, const es_result_t *result, const columns_t *columns) {
+void es_show_epochs(es_text_t *out, const es_result_t *result, const es_show_columns_t *columns) {
   for (int i = 0; i < columns->n; i++) {
-    es_text_append(out, "%*d ", COLUMN - 1, (int)result->epoch[columns->epoch[i]]);
+    es_text_append(out, "%*d ", ES_SHOW_COLUMN - 1, (int)result->epoch[columns->epoch[i]]);
   }
   strip_blanks(out);
 }
 
-static void append_shown(es_text_t *out, const columns_t *columns) {
+void es_show_left_out(es_text_t *out, const es_show_columns_t *columns) {
   if (columns->n < columns->of) es_text_append(out, ", %d of %lld epochs", columns->n, (long long)columns->of);
 }
 
@@ -65,23 +49,21 @@ static char flag_letter(uint8_t flags) {
 
 static void append_saturation(es_text_t *out, double value, char letter) {
   if (isnan(value))
-    es_text_append(out, "%*s%c", COLUMN - 1, "-", letter);
+    es_text_append(out, "%*s%c", ES_SHOW_COLUMN - 1, "-", letter);
   else
-    es_text_append(out, "%*.3f%c", COLUMN - 1, value, letter);
+    es_text_append(out, "%*.3f%c", ES_SHOW_COLUMN - 1, value, letter);
 }
 
-/* Width of the column of names: the longest layer name, or the title of the mean row if longer. */
-static int name_width(const es_result_t *result) {
+int es_show_name_width(const es_result_t *result) {
   int width = (int)strlen("mean of hidden");
   for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) {
     int length = (int)strlen(result->layers[layer].name);
     if (length > width) width = length;
   }
-  return width < NAME_MAX_SHOWN ? width : NAME_MAX_SHOWN;
+  return width < ES_SHOW_NAME ? width : ES_SHOW_NAME;
 }
 
-/* Appends a name; cuts the beginning of long ones, because layers differ at their ends. */
-static void append_name(es_text_t *out, const char *name, int width) {
+void es_show_name(es_text_t *out, const char *name, int width) {
   int length = (int)strlen(name);
   if (length > width)
     es_text_append(out, "~%s", name + length - width + 1);
@@ -114,13 +96,19 @@ static char probe_letter(const es_result_t *result, int64_t probe, int64_t layer
 
 /* One split: its epochs, and its probes if probe ≥ 0. */
 typedef struct view {
+  const es_result_t *result;
   int split, width; /* width of the column of names */
   int64_t delta, probe;
-  columns_t columns;
+  es_show_columns_t columns;
 } view_t;
 
+static bool has_saturation(const void *view, int64_t epoch) {
+  const view_t *v = view;
+  return es_result_epoch_measured(v->result, v->split, epoch);
+}
+
 static void append_layer(es_text_t *out, const es_result_t *result, const view_t *view, int64_t layer) {
-  append_name(out, result->layers[layer].name, view->width);
+  es_show_name(out, result->layers[layer].name, view->width);
   es_text_append(out, " %6d", (int)((const int32_t *)result->data[ES_FIELD_LAYER_WIDTH])[layer]);
   for (int i = 0; i < view->columns.n; i++) {
     const int64_t at[ES_DIMENSIONS] = {[ES_DIM_SPLIT] = view->split,
@@ -137,7 +125,7 @@ static void append_layer(es_text_t *out, const es_result_t *result, const view_t
     append_saturation(out, es_result_value(result, ES_FIELD_PROBE_ACCURACY, at),
                       probe_letter(result, view->probe, layer));
   }
-  end_line(out);
+  es_show_end_line(out);
 }
 
 /* Explains the letters in use. */
@@ -176,25 +164,29 @@ static void append_means(es_text_t *out, const es_result_t *result, const view_t
                                  [ES_DIM_DELTA] = view->delta};
     append_saturation(out, es_result_mean(result, field, at), ' ');
   }
-  end_line(out);
+  es_show_end_line(out);
 }
 
 static void append_split(es_text_t *out, const es_reader_t *reader, int split, int64_t delta) {
   const es_result_t *result = reader->result;
-  view_t view = {.split = split, .width = name_width(result), .delta = delta, .probe = last_probes(result, split)};
-  int room = (WIDTH - view.width - 7 - (view.probe >= 0 ? COLUMN + 1 : 0)) / COLUMN;
-  view.columns = choose_columns(result, split, es_result_epoch_measured, room);
+  view_t view = {.result = result,
+                 .split = split,
+                 .width = es_show_name_width(result),
+                 .delta = delta,
+                 .probe = last_probes(result, split)};
+  int room = (ES_SHOW_WIDTH - view.width - 7 - (view.probe >= 0 ? ES_SHOW_COLUMN + 1 : 0)) / ES_SHOW_COLUMN;
+  view.columns = es_show_choose(result, has_saturation, &view, room);
   char number[32];
   if (view.columns.n == 0 && view.probe < 0) return;
   es_text_append(out, "\nsaturation, %s split, delta %s", es_split_name(split),
                  es_text_double(result->delta[delta], number));
-  append_shown(out, &view.columns);
+  es_show_left_out(out, &view.columns);
   if (view.probe >= 0) {
     es_text_append(out, "; accuracy of probes after epoch %d", (int)result->probe_epoch[view.probe]);
   }
   es_text_append(out, "\n%-*s %6s", view.width, "layer", "width");
-  append_epochs(out, result, &view.columns);
-  if (view.probe >= 0) es_text_append(out, "%*s", COLUMN + (view.columns.n > 0), "probe");
+  es_show_epochs(out, result, &view.columns);
+  if (view.probe >= 0) es_text_append(out, "%*s", ES_SHOW_COLUMN + (view.columns.n > 0), "probe");
   es_text_append(out, "\n");
   for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) {
     if (es_show_layer(reader, layer)) append_layer(out, result, &view, layer);
@@ -210,7 +202,7 @@ static double scalar_at(const es_result_t *result, es_field_t field, int split, 
 }
 
 /* True if any split has a loss or an accuracy. */
-static bool has_scalar(const es_result_t *result, ES_UNUSED int split, int64_t epoch) {
+static bool has_scalar(const void *result, int64_t epoch) {
   for (int i = 0; i < ES_SPLITS; i++) {
     if (!isnan(scalar_at(result, ES_FIELD_LOSS, i, epoch))) return true;
     if (!isnan(scalar_at(result, ES_FIELD_ACCURACY, i, epoch))) return true;
@@ -218,37 +210,36 @@ static bool has_scalar(const es_result_t *result, ES_UNUSED int split, int64_t e
   return false;
 }
 
-/* Appends any number in six characters. */
-static void append_scalar(es_text_t *out, double value) {
+void es_show_scalar(es_text_t *out, double value) {
   if (isnan(value))
-    es_text_append(out, "%*s ", COLUMN - 1, "-");
+    es_text_append(out, "%*s ", ES_SHOW_COLUMN - 1, "-");
   else if (fabs(value) < 100000)
-    es_text_append(out, "%*.*f ", COLUMN - 1,
+    es_text_append(out, "%*.*f ", ES_SHOW_COLUMN - 1,
                    fabs(value) < 10     ? 4
                    : fabs(value) < 100  ? 3
                    : fabs(value) < 1000 ? 2
                                         : 0,
                    value);
   else
-    es_text_append(out, "%*.0e ", COLUMN - 1, value);
+    es_text_append(out, "%*.0e ", ES_SHOW_COLUMN - 1, value);
 }
 
 static void append_scalars(es_text_t *out, const es_result_t *result) {
-  int width = name_width(result), room = (WIDTH - width - 7) / COLUMN;
-  columns_t columns = choose_columns(result, 0, has_scalar, room);
+  int width = es_show_name_width(result), room = (ES_SHOW_WIDTH - width - 7) / ES_SHOW_COLUMN;
+  es_show_columns_t columns = es_show_choose(result, has_scalar, result, room);
   if (columns.n == 0) return;
   es_text_append(out, "\nloss and accuracy");
-  append_shown(out, &columns);
+  es_show_left_out(out, &columns);
   es_text_append(out, "\n%-*s %6s", width, "epoch", "");
-  append_epochs(out, result, &columns);
+  es_show_epochs(out, result, &columns);
   es_text_append(out, "\n");
   for (int row = 0; row < 2 * ES_SPLITS; row++) {
     const es_field_t field = row % 2 == 0 ? ES_FIELD_LOSS : ES_FIELD_ACCURACY;
     char name[64];
     snprintf(name, sizeof name, "%s %s", es_split_name(row / 2), es_field_info(field)->name);
     es_text_append(out, "%-*s %6s", width, name, "");
-    for (int i = 0; i < columns.n; i++) append_scalar(out, scalar_at(result, field, row / 2, columns.epoch[i]));
-    end_line(out);
+    for (int i = 0; i < columns.n; i++) es_show_scalar(out, scalar_at(result, field, row / 2, columns.epoch[i]));
+    es_show_end_line(out);
   }
 }
 
@@ -268,7 +259,7 @@ static void append_axes(es_text_t *out, const es_reader_t *reader) {
       value = es_text_ratio(width, ratio);
     snprintf(item, sizeof item, "%s %s", name, value != NULL ? value : "?");
     const size_t size = strlen(es_text_make_plain(item));
-    if (line > 0 && line + 3 + size > WIDTH) {
+    if (line > 0 && line + 3 + size > ES_SHOW_WIDTH) {
       es_text_append(out, "\n");
       line = 0;
     }

@@ -27,7 +27,8 @@ static void put_dimension(es_writer_t *writer, es_result_t *result, es_dimension
 }
 
 /* Creates the list of a field. Fields that can be large are deflated in chunks of about 256 KiB (eigenvectors 1 MiB). A
- * chunk has one entry of the first dimension, because readers load one split. */
+ * chunk has one entry of the first dimension, because readers load one split; of epochs it has many, because a
+ * chunk of one small matrix would be mostly overhead. */
 static hid_t field_list(es_writer_t *writer, es_field_t field, const hsize_t *extent) {
   const es_field_info_t *info = es_field_info(field);
   const hsize_t target = (hsize_t)(info->type == ES_TYPE_F32 ? 1024 : 256) * 1024 / es_type_size(info->type);
@@ -38,7 +39,7 @@ static hid_t field_list(es_writer_t *writer, es_field_t field, const hsize_t *ex
   }
   if (es_field_is_packed(field) || es_field_has(field, ES_DIM_PREDICTED_CLASS)) {
     es_writer_chunk(extent, info->rank, target, chunk);
-    chunk[0] = 1;
+    if (info->dimensions[0] != ES_DIM_EPOCH) chunk[0] = 1;
     es_writer_deflate(writer, list, info->name, info->rank, chunk);
   }
   return list;

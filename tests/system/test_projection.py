@@ -1,6 +1,7 @@
 """measure.projection: accuracy with outputs projected onto leading eigenspaces, compared with the same network in numpy, and
 properties of projections in any network."""
 import glob
+import json
 
 import h5py
 import numpy as np
@@ -97,6 +98,26 @@ class Projection(results.Case):
             for path in self.points("whole").values():
                 row = list(merged["seed"][()]).index(results.attributes(path)["seed"])
                 self.assertTrue(results.same_bits(merged["projected_accuracy"][row], results.variables(path)["projected_accuracy"]))
+
+    def test_many_deltas(self):
+        """26 deltas, as the authors project: plan prices them, and numbers at common deltas are those of a job with three."""
+        deltas = [round(0.5 + 0.02 * i, 2) for i in range(26)]
+        many = f"measure.delta=[{', '.join(map(str, deltas))}]"
+        cost = {}
+        for name, sets in (("none", ["measure.projection=false"]), ("three", []), ("many", [many])):
+            words = [word for value in sets for word in ("--set", value)]
+            plan = json.loads(self.run_program("plan", "job.yaml", "--format", "json", *words).stdout)
+            cost[name] = sum(point["macs"] for point in plan["points"])
+        self.assertAlmostEqual((cost["many"] - cost["none"]) / (cost["three"] - cost["none"]), 26 / 3, places=1)
+        self.run_job("--quiet", output="many", sets=[many])
+        whole = {results.attributes(path)["seed"]: results.variables(path) for path in self.points("whole").values()}
+        for path in self.points("many").values():
+            values, few = results.variables(path), whole[results.attributes(path)["seed"]]
+            self.assertEqual(values["projected_accuracy"].shape, (2, 6, 26))
+            self.assertFalse(np.isnan(values["projected_accuracy"]).any())
+            at = [deltas.index(d) for d in (0.5, 0.9, 1.0)]
+            self.assertTrue(results.same_bits(values["projected_accuracy"][..., at], few["projected_accuracy"]))
+            self.assertTrue(results.same_bits(values["intrinsic_dimension"][..., at], few["intrinsic_dimension"]))
 
     def test_refused(self):
         acts = "name: a\nsource: activations\nactivations: {file: a.h5}\nmeasure: {projection: true}\n"

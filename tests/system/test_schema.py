@@ -26,7 +26,7 @@ SPLIT_EPOCH = ("split", "epoch")
 SPLIT_EPOCH_LAYER = ("split", "epoch", "layer")
 # Name, type and dimensions in file order; written out here to detect unintended changes.
 COORDINATES = {"split": TEXT, "epoch": "<i4", "layer": TEXT, "delta": "<f8", "component": "<i4", "class": "<i4",
-               "reference": TEXT}
+               "predicted_class": "<i4", "reference": TEXT}
 STABILITY = ("reference", "split", "epoch", "delta")
 VARIABLES = {
     "layer_kind": (TEXT, ("layer",)),
@@ -64,12 +64,15 @@ VARIABLES = {
     "stability_pearson": ("<f8", STABILITY),
     "stability_spearman": ("<f8", STABILITY),
     "layer_stride": ("<i4", ("layer",)),
+    "class_samples": ("<i4", ("split", "epoch", "class")),
+    "class_predictions": ("<i4", ("split", "epoch", "class")),
+    "confusion": ("<i4", ("epoch", "class", "predicted_class")),
 }
 LAYERS = ["features.0", "features.4", "features.8", "features.11", "features.15", "features.18", "features.22",
           "features.25", "classifier.2", "classifier.6"]
 WIDTHS = [4, 8, 16, 16, 32, 32, 32, 32, 16, 3]
 SIDES = [32, 16, 8, 8, 4, 4, 2, 2, 1, 1]  # of the outputs of layers: eight convolutions, five poolings, two linear layers
-EXTENTS = {"split": 2, "epoch": 5, "layer": 10, "delta": 2, "component": 32, "class": 3, "reference": 2}
+EXTENTS = {"split": 2, "epoch": 5, "layer": 10, "delta": 2, "component": 32, "class": 3, "predicted_class": 3, "reference": 2}
 MEASURED = {"train": [3, 4], "eval": [0, 3, 4]}  # every third and the last; before training only eval
 ATTRIBUTES = {"schema": "eigenscope", "schema_version": 1, "outcome": "complete", "reason": "", "job_name": "t",
               "axes": "dataset model width classes resolution seed", "dataset": "toy", "model": "vgg11",
@@ -199,7 +202,7 @@ class Schema(harness.Case):
     def test_files_of_before(self):
         """A file without today's groups is a valid result."""
         with h5py.File(self.path, "r+") as file:
-            for name in ("recall", "class", *[name for name in VARIABLES if name.startswith("stability")], "reference",
+            for name in ("recall", "class_samples", "class_predictions", "confusion", "class", "predicted_class", *[name for name in VARIABLES if name.startswith("stability")], "reference",
                          "layer_stride"):
                 del file[name]
         table = self.run_program("show", self.path).stdout

@@ -21,8 +21,9 @@ RC = {"font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "xtick.labelsize
       "grid.color": PALE, "grid.linewidth": 0.6, "axes.axisbelow": True, "lines.linewidth": 1.6, "lines.markersize": 4,
       "figure.dpi": 100, "savefig.dpi": 150, "svg.fonttype": "path", "axes.unicode_minus": True, "font.family": "DejaVu Sans"}
 
-# A figure of the page: draw(sweep) returns the figure and its caption.
-Plot = collections.namedtuple("Plot", "name title draw")
+# A figure of the page: draw(sweep) returns the figure and its caption. Without anything to show, a special one is left out of the page,
+# and of others the page says why.
+Plot = collections.namedtuple("Plot", "name title draw special", defaults=(False,))
 
 
 class Nothing(Exception):
