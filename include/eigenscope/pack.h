@@ -22,6 +22,7 @@ typedef struct es_pack_request {
   int32_t size;    /**< side of the square to which images are resized; 0: keep the size, which must be equal for all */
   int32_t shorter; /**< length of the shorter side before the square is cut out; 0: `size` */
   int32_t channels; /**< 3, or 1 for grey */
+  bool stretch;     /**< resize both sides to `size` and cut out nothing, as torchvision's Resize((size, size)) */
   bool skip_broken;
   /** Called on the first rank for every image that cannot be used, with the reason, in file order, but only once for
    * images of another size than the first; may be NULL. */

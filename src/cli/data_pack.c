@@ -23,6 +23,8 @@ static const es_option_t options[] = {
     {"--to", "FILE.h5", false, "file to write; an existing file of images is replaced"},
     {"--size", "N", false, "cut N x N pixels from the centre (default: keep the images, which must all have one size)"},
     {"--shorter", "N", false, "resize the shorter side to N before the cut (default: to --size)"},
+    {"--stretch", NULL, false,
+     "resize both sides to --size instead of cutting, which distorts images that are not square"},
     {"--channels", "1|3", false, "grey or colour (default: 3)"},
     {"--skip-broken", NULL, false, "leave out images that cannot be used, instead of stopping"},
 };
@@ -45,6 +47,11 @@ static es_code_t read_request(const es_arguments_t *arguments, es_pack_request_t
   r->shorter = (int32_t)shorter;
   r->channels = (int32_t)channels;
   if (r->channels == 2) return es_fail(status, ES_INPUT, "data", "--channels 2: must be 1 (grey) or 3 (colour)");
+  r->stretch = es_arguments_option(arguments, "--stretch") != NULL;
+  if (r->stretch && (r->size == 0 || r->shorter > 0))
+    return es_fail(status, ES_INPUT, "data",
+                   r->size == 0 ? "--stretch needs --size, the side of the square"
+                                : "--stretch: cannot be used with --shorter, because nothing is cut out");
   if (r->shorter > 0 && r->size == 0)
     return es_fail(status, ES_INPUT, "data", "--shorter %d needs --size, the square that is cut out afterwards",
                    r->shorter);

@@ -42,7 +42,7 @@ static int32_t half(int32_t over) {
   return over / 2 + (over % 2 != 0 && over / 2 % 2 != 0);
 }
 
-/* Resizes and crops to the sizes of torchvision's Resize(shorter) and CenterCrop(size). */
+/* Resizes and crops to the sizes of torchvision's Resize(shorter) and CenterCrop(size), or of Resize((size, size)). */
 static es_code_t cut(es_crop_t *crop, const es_image_t *image, const char *path, uint8_t *out, es_status_t *status) {
   const int64_t shorter = crop->shorter, height = image->height, width = image->width;
   if (crop->size == 0) {
@@ -62,6 +62,7 @@ static es_code_t cut(es_crop_t *crop, const es_image_t *image, const char *path,
                        .to_width = (int32_t)(width <= height ? shorter : shorter * width / height),
                        .n_rows = crop->size,
                        .n_columns = crop->size};
+  if (crop->stretch) shape.to_height = shape.to_width = crop->size;
   shape.top = half(shape.to_height - crop->size);
   shape.left = half(shape.to_width - crop->size);
   if (memcmp(&shape, &crop->resizer.shape, sizeof shape) != 0) {

@@ -4,11 +4,13 @@
 
 #include "eigenscope/resize.h"
 #include "eigenscope/status.h"
+#include <stdbool.h>
 
 typedef struct es_crop {
   int32_t size;          /**< of the square to cut out; 0: images keep their size, which must be equal */
   int32_t shorter;       /**< target of the shorter side before cutting; at least `size` */
   int32_t channels;      /**< 1 or 3 */
+  bool stretch;          /**< both sides become `size`, and nothing is cut out */
   int32_t height, width; /**< of the resulting image */
   int32_t other;         /**< shorter side of the image, if the last call failed because its size differs; else 0 */
   es_resizer_t resizer;  /**< owned; prepared for the size of the last image */

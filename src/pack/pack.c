@@ -342,6 +342,7 @@ static bool write_facts(pack_t *p) {
                               p->pictures.classes.n) &&
          es_hdf5_writer_text(w, "creator", p->request->creator) && es_hdf5_writer_text(w, "generator", "data pack") &&
          es_hdf5_writer_number(w, "size", p->crop.size) && es_hdf5_writer_number(w, "shorter", p->crop.shorter) &&
+         (!p->crop.stretch || es_hdf5_writer_number(w, "stretch", 1)) &&
          es_hdf5_writer_number(w, "broken", p->out->n_broken) &&
          es_hdf5_writer_text(w, "fingerprint", p->out->fingerprint);
 }
@@ -463,6 +464,8 @@ static es_code_t check_request(const es_pack_request_t *r, es_status_t *status) 
     return es_fail(status, ES_INPUT, STAGE,
                    "the shorter side is %d pixels, but must be at least the size %d, and a size must be given",
                    r->shorter, r->size);
+  if (r->stretch && (r->size == 0 || r->shorter > 0))
+    return es_fail(status, ES_INPUT, STAGE, "stretched images need a size, and no shorter side");
   if (r->channels == 1 || r->channels == 3) return ES_OK;
   return es_fail(status, ES_INPUT, STAGE, "%d channels: must be 1 (grey) or 3 (colour)", r->channels);
 }
@@ -474,7 +477,8 @@ es_code_t es_pack(es_pack_result_t *out, const es_pack_request_t *request, MPI_C
   ES_TRY(check_request(request, status));
   p.crop = (es_crop_t){.size = request->size,
                        .shorter = request->shorter > 0 ? request->shorter : request->size,
-                       .channels = request->channels};
+                       .channels = request->channels,
+                       .stretch = request->stretch};
   if (comm != MPI_COMM_NULL) {
     ES_MPI(MPI_Comm_rank(comm, &p.rank));
     ES_MPI(MPI_Comm_size(comm, &p.ranks));

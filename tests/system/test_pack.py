@@ -27,10 +27,12 @@ def picture(seed, width=32, height=32, mode="RGB"):
     return Image.fromarray(array, mode)
 
 
-def reference(path, size=0, shorter=0, mode="RGB"):
+def reference(path, size=0, shorter=0, mode="RGB", stretch=False):
     """Computes torchvision's Resize(shorter), CenterCrop(size) of an image, without torchvision."""
     image = Image.open(path).convert(mode)
-    if size:
+    if stretch:
+        image = image.resize((size, size), Image.BILINEAR) if image.size != (size, size) else image
+    elif size:
         width, height = image.size
         shorter = shorter or size
         if width <= height:
@@ -127,8 +129,8 @@ class Pack(harness.Case):
             self.save(f"in/train/a/{i}.png", picture(i, *size))
         self.save("in/train/b/0.png", picture(0))
         self.save("in/test/a/0.png", picture(0, 64, 48))
-        for arguments in ({"size": 24}, {"size": 25}, {"size": 24, "shorter": 29}):
-            options = [str(word) for key, value in arguments.items() for word in (f"--{key}", value)]
+        for arguments in ({"size": 24}, {"size": 25}, {"size": 24, "shorter": 29}, {"size": 24, "stretch": True}):
+            options = [str(word) for key, value in arguments.items() for word in (f"--{key}", value) if word is not True]
             self.pack("in", "out.h5", *options)
             with h5py.File(self.folder / "out.h5") as file:
                 for i in range(len(sizes)):
@@ -304,6 +306,8 @@ class Pack(harness.Case):
                                   (["in", "a.h5", "--size", "0"], "must be an integer from 1 to 8192"),
                                   (["in", "a.h5", "--shorter", "40"], "needs --size"),
                                   (["in", "a.h5", "--size", "40", "--shorter", "30"], "must be at least --size 40"),
+                                  (["in", "a.h5", "--stretch"], "--stretch needs --size, the side of the square"),
+                                  (["in", "a.h5", "--stretch", "--size", "40", "--shorter", "50"], "cannot be used with --shorter"),
                                   (["in", "a.h5", "--channels", "2"], "must be 1 .grey. or 3"),
                                   (["in", "no/where.h5"], "no/where.h5: cannot be written: No such file or directory")):
             with self.subTest(arguments):
