@@ -123,7 +123,7 @@ static es_code_t check_values(es_job_t *job, int block, int index, es_point_t *s
   const int before = es_faults_count(job->tree.faults);
   int repetition = -1;
   char excerpt[ES_EXCERPT_MAX];
-  entry_t *entries = es_allocate((size_t)axis->n, sizeof *entries);
+  entry_t *entries = es_allocate_zero((size_t)axis->n, sizeof *entries);
   if (entries == NULL) return es_tree_no_memory(&job->tree, status);
   for (int i = 0; i < axis->n; i++) {
     if (dataset) code = es_dataset_resolve(job, axis->nodes[i], status);
@@ -141,7 +141,8 @@ static es_code_t check_values(es_job_t *job, int block, int index, es_point_t *s
   if (es_faults_count(job->tree.faults) > before) goto out; /* then not every entry has its text */
   qsort(entries, (size_t)axis->n, sizeof *entries, by_text);
   for (int i = 1; i < axis->n; i++) {
-    const bool same = strcmp(entries[i].text, entries[i - 1].text) == 0;
+    /* An entry has no text if its fault is that of an earlier block, which is not counted again. */
+    const bool same = entries[i].text[0] != '\0' && strcmp(entries[i].text, entries[i - 1].text) == 0;
     if (same && (repetition < 0 || entries[i].index < repetition)) repetition = entries[i].index;
   }
   if (repetition >= 0)
