@@ -18,7 +18,9 @@ import harness
 FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
 JOBS = harness.SOURCE / "jobs"
 SMALL = ["width-vs-difficulty", "evolution", "stability"]
-PAPER = {"width": ["CIFAR10"], "difficulty": ["MNIST", "CIFAR10", "CIFAR100", "TINY_IMAGENET"]}
+FOUR = ["MNIST", "CIFAR10", "CIFAR100", "TINY_IMAGENET"]
+PAPER = {"width": ["CIFAR10"], "difficulty": FOUR, "width-vgg": FOUR, "width-resnet": FOUR, "border": ["CIFAR10"], "evolution": ["CIFAR10"],
+         "stability-sgd": ["CIFAR10"], "stability-adam": ["CIFAR10"]}
 # A small job takes at most 45 minutes on two cores, with reserve for costs that plan ignores: by tests/bench/README.md they do
 # 80 GMAC/s at width 1/8.
 MOST_TMAC = 45 * 60 * 0.08
@@ -111,12 +113,17 @@ class Jobs(harness.Case):
         write_hdf5(self.folder / "tiny.h5", (100000, 10000), 64, 200)
         env = {"MNIST": str(self.folder / "mnist"), "CIFAR100": str(self.folder / "cifar100"),
                "CIFAR10": str(self.folder / "cifar10.h5"), "TINY_IMAGENET": str(self.folder / "tiny.h5")}
-        points = {"width": 4 * 5, "difficulty": 4 * 6}
+        points = {"width": 4 * 5, "difficulty": 4 * 6, "width-vgg": 80, "width-resnet": 80, "border": 8, "evolution": 12, "stability-sgd": 2,
+                  "stability-adam": 2}
+        table = (JOBS / "paper/README.md").read_text()
         for name in PAPER:
             path = JOBS / "paper" / f"{name}.yaml"
             plan = self.plan(path, **env)
             self.assertEqual(len(plan["points"]), points[name])
             self.assert_states_its_cost(path, plan)
+            row = next(line for line in table.splitlines() if line.startswith(f"| [`{name}.yaml`]"))
+            total = int(row.split("|")[4].replace(",", ""))
+            self.assertAlmostEqual(plan["total_macs"] * 1e-12, total, delta=max(0.5, total / 1000), msg=row)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import harness
 FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
 BUILD = pathlib.Path(harness.PROGRAM).parent
 # Execution order: later pages use results of earlier ones.
-READMES = ["README.md", "jobs/README.md", "analysis/README.md", "slurm/README.md", "src/README.md", "tests/README.md",
+READMES = ["README.md", "jobs/README.md", "jobs/paper/README.md", "analysis/README.md", "slurm/README.md", "src/README.md", "tests/README.md",
            "tests/bench/README.md"]
 PAGES = [*READMES, "analysis/RESULTS.md"]
 LANGUAGES = {"sh", "console", "python", "yaml", "c", "text"}
