@@ -28,6 +28,7 @@ static const command_t commands[] = {
     {"checkpoint", es_cli_checkpoint, "info|export|import", "show weights and exchange them with PyTorch"},
     {"weights", es_cli_weights, "FILE.safetensors...",
      "compute norms, power laws and distances of the matrices in files of weights"},
+    {"similarity", es_cli_similarity, "FILE.h5...", "compare the features of layers, epochs and points by CKA"},
     {"doctor", es_cli_doctor, "", "check if this machine is ready: cores, libraries, the folder of results"},
     {"bench", es_cli_bench, "train|covariance|...", "measure how fast this machine is"},
 };

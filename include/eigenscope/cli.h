@@ -66,7 +66,8 @@ int es_cli_watch(int argc, char **argv); /* replaces this process by a Python pr
 int es_cli_data(int argc, char **argv);
 int es_cli_checkpoint(int argc, char **argv);
 int es_cli_model(int argc, char **argv);
-int es_cli_weights(int argc, char **argv); /* calls MPI_Init under a launcher */
+int es_cli_weights(int argc, char **argv);    /* calls MPI_Init under a launcher */
+int es_cli_similarity(int argc, char **argv); /* calls MPI_Init under a launcher */
 int es_cli_version(int argc, char **argv);
 int es_cli_doctor(int argc, char **argv);
 int es_cli_bench(int argc, char **argv);

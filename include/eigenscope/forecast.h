@@ -60,5 +60,8 @@ double es_forecast_cost(const es_forecast_t *forecast);
 /** Bytes, without images, on the rank that needs most of `ranks` ranks; 0 if memory is too short to compute it. Needs
  * `layers`, and `graph` unless the activations come from files. */
 int64_t es_forecast_bytes(const es_forecast_t *forecast, int ranks);
+/** Bytes of the file of features (features.h), but for the few that HDF5 adds; 0 without measure.similarity. Needs
+ * `layers`. */
+int64_t es_forecast_features(const es_forecast_t *forecast);
 
 #endif

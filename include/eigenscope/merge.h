@@ -12,6 +12,7 @@
 #ifndef EIGENSCOPE_MERGE_H
 #define EIGENSCOPE_MERGE_H
 
+#include "eigenscope/names.h"
 #include "eigenscope/status.h"
 #include "eigenscope/store.h"
 #include "eigenscope/text.h"
@@ -53,6 +54,10 @@ es_code_t es_merge_write(es_merge_t *merge, const char *to, const es_merge_heade
 
 /** True if a file is a merged file of any schema version. */
 bool es_merged_check(const char *path);
+
+/** Appends the ids of the points of a merged file, and gets the name of its job. ES_INPUT if it is not a merged file or
+ * is damaged, ES_SYSTEM. */
+es_code_t es_merged_ids(const char *path, es_names_t *ids, char *job_name, size_t size, es_status_t *status);
 
 /** Description of a merged file for tables. Borrowed pointers. */
 typedef struct es_merged_info {

@@ -144,10 +144,11 @@ void es_varying_columns(const es_varying_t *varying, es_table_t *table);
 void es_varying_cells(const es_varying_t *varying, const es_plan_t *plan, int64_t index, const es_point_t *point,
                       es_table_t *table);
 
-/** Peak memory of a point. */
+/** Peak memory of a point, and its features on the disk. */
 typedef struct es_memory_need {
-  int64_t rank;   /**< private bytes of each rank of the point */
-  int64_t shared; /**< bytes that a node holds only once: the images */
+  int64_t rank;     /**< private bytes of each rank of the point */
+  int64_t shared;   /**< bytes that a node holds only once: the images */
+  int64_t features; /**< bytes of the file of features; 0 without measure.similarity */
 } es_memory_need_t;
 
 /** Predicts the peak memory of a bound point on groups of `ranks` ranks. ES_SYSTEM if out of memory. */

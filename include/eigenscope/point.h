@@ -252,6 +252,8 @@ typedef struct es_measure_settings {
   es_eigenspace_t eigenspace;
   es_switch_t projection; /**< measure accuracy with outputs projected onto their leading eigenspaces, at each delta */
   es_switch_t weights;    /**< compute numbers of the weight matrices (matrices.h) */
+  es_switch_t similarity; /**< keep the features of a sample (features.h) */
+  int32_t similarity_samples;
 } es_measure_settings_t;
 
 /** True if outputs of this kind are measured. */

@@ -42,11 +42,14 @@ void es_state_previous_path(char out[ES_PATH_MAX], const char *path);
 /** <output>/checkpoints/<id>.safetensors, or <id>-<epoch>.safetensors with epoch ≥ 0 */
 void es_weights_path(char out[ES_PATH_MAX], const char *output, const char *id, int32_t epoch);
 
+/** <output>/state/<id>.<epoch>.features: the features of an epoch (features.h) of an unfinished point. */
+void es_state_features_path(char out[ES_PATH_MAX], const char *output, const char *id, int32_t epoch);
+
 /** Saves the state after epoch `epoch`: appends to the journal, then replaces the state atomically; the existing state
  * becomes the previous one. Only the leader of a group calls it. ES_SYSTEM. */
 es_code_t es_state_save(const char *path, const es_state_key_t *key, int32_t epoch, const es_state_content_t *content,
                         es_status_t *status);
-/** Removes a state, the previous one, parts of either, and all journals of the point. */
+/** Removes a state, the previous one, parts of either, and all journals and features of the point. */
 void es_state_remove(const char *path);
 /** Saves only weights and running statistics, named as in torchvision's state_dict, with num_batches_tracked, so that
  * PyTorch's strict load_state_dict accepts them. Only the leader calls it. */

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char STAGE[] = "checkpoint", EXTENSION[] = ".safetensors";
+static const char STAGE[] = "checkpoint", EXTENSION[] = ".safetensors", FEATURES[] = "features";
 /* Metadata of a state since version 2: the version, and the segments of the journal. */
 static const char VERSION_KEY[] = "state_version", VERSION[] = "2", JOURNAL_KEY[] = "journal";
 
@@ -23,6 +23,10 @@ void es_weights_path(char out[ES_PATH_MAX], const char *output, const char *id, 
     snprintf(out, ES_PATH_MAX, "%s/checkpoints/%s-%03d.safetensors", output, id, epoch);
   else
     snprintf(out, ES_PATH_MAX, "%s/checkpoints/%s.safetensors", output, id);
+}
+
+void es_state_features_path(char out[ES_PATH_MAX], const char *output, const char *id, int32_t epoch) {
+  snprintf(out, ES_PATH_MAX, "%s/state/%s.%d.%s", output, id, (int)epoch, FEATURES);
 }
 
 /* A list of tensors under construction. */
@@ -167,14 +171,20 @@ es_code_t es_state_save(const char *path, const es_state_key_t *key, int32_t epo
   return save(path, key, epoch, content, kept, status);
 }
 
+static void remove_file(const char *name) {
+  unlink(name);
+}
+
 void es_state_remove(const char *path) {
-  char previous[ES_PATH_MAX];
+  char previous[ES_PATH_MAX], stem[ES_PATH_MAX];
   es_state_previous_path(previous, path);
   unlink(path);
   unlink(previous);
   es_file_remove_parts(path);
   es_file_remove_parts(previous);
   es_journal_remove(path);
+  snprintf(stem, sizeof stem, "%.*s", (int)(strlen(path) - strlen(EXTENSION)), path);
+  es_file_each(stem, FEATURES, remove_file);
 }
 
 es_code_t es_weights_save(const char *path, const es_state_key_t *key, int32_t epoch, const es_graph_t *graph,

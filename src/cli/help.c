@@ -20,6 +20,7 @@ static const es_page_t *const pages[] = {
     &es_page_checkpoint_import,
     &es_page_model_run,
     &es_page_weights,
+    &es_page_similarity,
     &es_page_doctor,
     &es_page_bench_train,
     &es_page_bench_covariance,

@@ -173,6 +173,7 @@ typedef struct memory {
   int ranks; /* ranks that share a point */
   es_memory_prediction_t prediction;
   es_memory_need_t most;
+  int64_t features; /* bytes of all points on the disk */
   es_point_t hungriest;
   bool streams; /* images may stay in their file */
   bool failed;  /* out of memory: print no prediction */
@@ -194,6 +195,7 @@ static es_memory_need_t predict(memory_t *m, const es_plan_t *plan, int64_t inde
   }
   m->streams = m->streams || es_dataset_streams(&point->dataset);
   if (need->shared > m->most.shared) m->most.shared = need->shared;
+  m->features += need->features;
   return *need;
 }
 
@@ -275,6 +277,9 @@ static void print_table(const es_plan_t *plan, const es_selection_t *selection, 
     es_text_append(out, ", and %.0f MiB for images on each node%s", MIB(memory->most.shared),
                    memory->streams ? " (read from the file if they do not fit)" : "");
   es_text_append(out, "\n");
+  if (memory->features > 0)
+    es_text_append(out, "features: %s in %lld file%s <id>.features.h5 beside the results\n",
+                   es_bytes(memory->features).text, (long long)n, es_plural(n));
   print_shortage(memory, plan, out);
   es_table_destroy(&table);
   es_free(history.rates);
@@ -316,6 +321,7 @@ static void print_json(const es_plan_t *plan, const es_selection_t *selection, m
         "\"bytes_per_rank\": %lld, \"bytes_shared_per_node\": %lld, \"outcome\": \"%s\", \"epochs_done\": %d",
         es_plan_cost(plan, i), es_plan_cost(plan, i) / total, (long long)need.rank, (long long)need.shared,
         record.outcome, record.done);
+    if (need.features > 0) es_text_append(out, ", \"bytes_features\": %lld", (long long)need.features);
     append_number(out, "hours", record.hours);
     append_number(out, "hours_left", record.left);
     es_text_append(out, "}");

@@ -132,6 +132,14 @@ static es_code_t check_weights(const es_job_t *job, es_status_t *status) {
       es_yaml_find(job->tree.root, "source")->text);
 }
 
+static es_code_t check_similarity(const es_job_t *job, es_status_t *status) {
+  if (job->base.measure.similarity != ES_ON || job->top.source != ES_SOURCE_MOMENTS) return ES_OK;
+  return es_yaml_fail(
+      &job->tree, es_yaml_find(job->tree.root, "measure"), status,
+      "measure.similarity needs the outputs of single samples, and source: moments has only sums; leave "
+      "it out");
+}
+
 /* Reads all sections. Faults of single values go to tree.faults; checks of several values together are left out then.
  */
 static es_code_t read_job(es_job_t *job, es_status_t *status) {
@@ -151,6 +159,7 @@ static es_code_t read_job(es_job_t *job, es_status_t *status) {
   ES_TRY(es_sources_check_axes(job, status));
   ES_TRY(check_projection(job, status));
   ES_TRY(check_weights(job, status));
+  ES_TRY(check_similarity(job, status));
   return check_probes(job, status);
 }
 

@@ -44,6 +44,12 @@ static bool trained_by_adam(const es_point_t *point) {
 static bool probed(const es_point_t *point) {
   return point->probe.epochs.kind != ES_EPOCHS_NONE;
 }
+static bool keeps(const es_point_t *point) {
+  return point->measure.similarity == ES_ON;
+}
+static bool pooled(const es_point_t *point) {
+  return probed(point) || keeps(point);
+}
 
 /* ---- the table ---- */
 
@@ -113,11 +119,16 @@ static const es_key_t settings[] = {
      .doc = "kinds of outputs that are layers, from which the key layers chooses by name"},
     {"measure", "weights", ES_KEY_CHOICE, POINT(measure.weights), .choices = WORDS(ES_SWITCHES, "false", "true"),
      .in_id = always, .fallback = "false", .doc = "compute norms, power laws and distances of the layers' weights"},
+    {"measure", "similarity", ES_KEY_CHOICE, POINT(measure.similarity), .choices = WORDS(ES_SWITCHES, "false", "true"),
+     .in_id = always, .fallback = "false",
+     .doc = "keep the features of a sample of the eval split in <id>.features.h5, for eigenscope similarity"},
+    {"measure", "similarity_samples", ES_KEY_INT32, POINT(measure.similarity_samples), 4, 100000, .in_id = keeps,
+     .fallback = "1000", .doc = "samples whose features are kept"},
 
     {"probe", "epochs", ES_KEY_EPOCHS, POINT(probe.epochs), 0, 100000,
      .choices = WORDS(ES_EPOCHS_LIST, "none", "last", "all"), .in_id = probed, .fallback = "none",
      .form = "none, last, all or a list of epochs", .doc = "epochs after which probes are fitted"},
-    {"probe", "pool", ES_KEY_INT32, POINT(probe.pool), 1, 64, .in_id = probed, .fallback = "4",
+    {"probe", "pool", ES_KEY_INT32, POINT(probe.pool), 1, 64, .in_id = pooled, .fallback = "4",
      .doc = "maps are pooled to K x K positions, tokens to K"},
     {"probe", "l2", ES_KEY_REAL, POINT(probe.l2), .bounds = ES_POSITIVE, .in_id = probed, .fallback = "1",
      .doc = "strength of the regularisation: 1/C of scikit-learn"},

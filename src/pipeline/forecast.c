@@ -84,3 +84,14 @@ int64_t es_forecast_bytes(const es_forecast_t *f, int ranks) {
   const int64_t analyses = es_analyses_bytes(f, ranks);
   return source == 0 || analyses < 0 ? 0 : source + result + analyses;
 }
+
+int64_t es_forecast_features(const es_forecast_t *f) {
+  const bool files = f->graph == NULL;
+  const es_split_t split = files && !es_external_has(&f->point->external, ES_EVAL) ? ES_TRAIN : ES_EVAL;
+  const int32_t train = es_point_measured_count(f->point, ES_TRAIN), eval = es_point_measured_count(f->point, ES_EVAL);
+  const int64_t most = f->point->measure.similarity_samples, all = f->samples[split];
+  int64_t row = 0;
+  if (f->point->measure.similarity != ES_ON) return 0;
+  for (int i = 0; i < f->n_layers; i++) row += (int64_t)f->layers[i].features * (f->layers[i].is_double ? 8 : 4);
+  return row * (all < most ? all : most) * (train > eval ? train : eval);
+}

@@ -91,8 +91,7 @@ static int complete_provenance(const es_context_t *c, const es_point_source_t *s
   return n;
 }
 
-/* Returns the path of the point's result file if it exists, else the path where the file will be written. */
-static void result_path(const es_context_t *c, char out[ES_PATH_MAX]) {
+void es_save_result_path(const es_context_t *c, char out[ES_PATH_MAX]) {
   if (!es_result_find(out, c->settings->output, c->id))
     es_result_path(out, c->settings->output, c->id, c->settings->n_points);
 }
@@ -127,7 +126,7 @@ es_code_t es_save_result(es_context_t *c, const es_point_source_t *source, const
                                            source->normalize_deviation ? source->normalize_deviation : no_mean,
                                        .provenance = provenance,
                                        .n_provenance = complete_provenance(c, source, provenance, texts)};
-    result_path(c, path);
+    es_save_result_path(c, path);
     es_state_path(state, c->settings->output, c->id);
     es_result_summary_t existing;
     es_result_summarize(&existing, path);
@@ -149,7 +148,7 @@ es_code_t es_save_result(es_context_t *c, const es_point_source_t *source, const
 static void remove_leftovers(const es_context_t *c, bool trained, int32_t done) {
   const es_keep_t keep = trained ? c->point->checkpoint.keep : ES_KEEP_NONE;
   char path[ES_PATH_MAX], previous[ES_PATH_MAX];
-  result_path(c, path);
+  es_save_result_path(c, path);
   es_file_remove_parts(path);
   es_state_path(path, c->settings->output, c->id);
   es_file_remove_parts(path);

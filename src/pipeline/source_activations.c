@@ -409,7 +409,10 @@ static es_code_t list_samples(es_point_source_t *source, es_split_t split, int32
   for (int64_t i = 0; i < count; i++) out->position[i] = (int32_t)(first + i);
   for (int lane = 0; lane <= group->lane_count; lane++) /* the last entry is the end of the last lane */
     out->lane_start[lane] = (group->lane_first + lane) * out->n / group->lanes - first;
-  return es_activations_labels(s->visited[split], 0, out->n, out->label, status);
+  for (int64_t i = 0; i < n; i++) out->label[i] = -1;
+  return es_activations_has_labels(s->visited[split])
+             ? es_activations_labels(s->visited[split], 0, out->n, out->label, status)
+             : ES_OK;
 }
 
 static es_shape_t output_shape(const es_point_source_t *source, int layer) {

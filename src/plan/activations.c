@@ -18,6 +18,16 @@ static double layer_seconds(const es_point_t *point, const es_forecast_layer_t *
   return es_spectrum_seconds(layer->order, ranks, vectors) + (double)rows->rows * rows->width * order / (70e9 * ranks);
 }
 
+static int64_t features_bytes(const es_plan_t *plan, const es_external_info_t *info) {
+  es_point_t point;
+  es_forecast_t forecast;
+  es_plan_point(plan, 0, &point);
+  const es_code_t code = es_forecast_files(&forecast, &point, info, &(es_status_t){0});
+  const int64_t bytes = code == ES_OK ? es_forecast_features(&forecast) : 0;
+  es_forecast_destroy(&forecast);
+  return bytes;
+}
+
 int64_t es_plan_activations_bytes(const es_plan_t *plan, int64_t index, const es_external_info_t *info, int ranks) {
   es_forecast_t forecast;
   es_point_t point;
@@ -95,6 +105,8 @@ void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *
                    plan->output, es_grid_id(plan->grid, 0));
   es_text_append(out, "memory: up to %.0f MiB for each rank\n",
                  (double)es_plan_activations_bytes(plan, 0, info, ranks) / (1 << 20));
+  const int64_t features = features_bytes(plan, info);
+  if (features > 0) es_text_append(out, "features: %s in <id>.features.h5\n", es_bytes(features).text);
   char warning[256];
   if (es_external_has_unknown_labels(info, point, warning)) es_text_append(out, "warning: %s\n", warning);
   const int64_t available = es_memory_available();

@@ -15,7 +15,8 @@ es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, cons
       forecast.samples[split] = es_point_samples(point, info, (es_split_t)split);
     const int64_t image = (int64_t)point->resolution * point->resolution * info->channels;
     *out = (es_memory_need_t){.rank = es_forecast_bytes(&forecast, ranks),
-                              .shared = (info->count[ES_TRAIN] + info->count[ES_EVAL]) * (image + 2)};
+                              .shared = (info->count[ES_TRAIN] + info->count[ES_EVAL]) * (image + 2),
+                              .features = es_forecast_features(&forecast)};
     if (out->rank == 0) code = es_out_of_memory(status, "memory", "the prediction of memory");
   }
   es_forecast_destroy(&forecast);

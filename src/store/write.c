@@ -78,7 +78,7 @@ static void put_axis(es_writer_t *writer, const es_axis_value_t *axis) {
 }
 
 /* The attribute `axes` lists the attributes that are axes of the grid. */
-static void put_axes(es_writer_t *writer, const es_point_t *point) {
+void es_writer_axes(es_writer_t *writer, const es_point_t *point) {
   es_text_t names = {0};
   for (int i = 0; i < point->n_axes; i++) es_text_append(&names, "%s%s", i > 0 ? " " : "", point->axes[i].name);
   for (size_t i = 0; i < names.length; i++) {
@@ -101,7 +101,7 @@ static void put_header(es_writer_t *writer, const es_result_header_t *header) {
   es_writer_text(writer, root, "point_id", header->point_id);
   es_writer_text(writer, root, "job_name", header->job_name);
   es_writer_text(writer, root, "job", header->job);
-  put_axes(writer, header->point);
+  es_writer_axes(writer, header->point);
   es_writer_text(writer, root, "train_mode", header->train_mode);
   es_writer_text(writer, root, "dataset_fingerprint", header->fingerprint);
   es_writer_vector(writer, root, "normalize_mean", ES_TYPE_F64, header->normalize_mean, 3);

@@ -35,6 +35,8 @@ void es_writer_text(es_writer_t *writer, hid_t object, const char *name, const c
 void es_writer_number(es_writer_t *writer, hid_t object, const char *name, es_type_t type, const void *value);
 void es_writer_vector(es_writer_t *writer, hid_t object, const char *name, es_type_t type, const void *values,
                       hsize_t count);
+/* Writes the axes of a point as attributes of the file, and their names as the attribute `axes`. */
+void es_writer_axes(es_writer_t *writer, const es_point_t *point);
 /* Writes the attributes long_name and units. */
 void es_writer_names(es_writer_t *writer, hid_t object, const char *long_name, const char *units);
 /* Writes all attributes of a field: names, _FillValue if numbers can be missing, and CF's flags. */

@@ -230,7 +230,8 @@ static const bad_job_t sets[] = {
      "train.epochs, train.batch, train.optimizer, train.learning_rate, train.momentum, train.weight_decay, "
      "train.beta1, train.beta2, train.epsilon, train.schedule, train.lanes, train.precision, measure.every, "
      "measure.method, "
-     "measure.convention, measure.solver, measure.eigenspace, measure.projection, measure.weights, probe.pool, "
+     "measure.convention, measure.solver, measure.eigenspace, measure.projection, measure.weights, "
+     "measure.similarity, measure.similarity_samples, probe.pool, "
      "probe.l2, probe.samples, "
      "probe.tail, probe.gap"},
     {"name: x\ngrid: [{dataset: fashion-mnist, model: vgg11}]", "grid.seed=1",

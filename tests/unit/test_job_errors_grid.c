@@ -24,7 +24,8 @@ static const bad_job_t grid[] = {
      "train.epochs, train.batch, train.optimizer, train.learning_rate, train.momentum, train.weight_decay, "
      "train.beta1, train.beta2, train.epsilon, train.schedule, train.lanes, train.precision, measure.every, "
      "measure.method, "
-     "measure.convention, measure.solver, measure.eigenspace, measure.projection, measure.weights, probe.pool, "
+     "measure.convention, measure.solver, measure.eigenspace, measure.projection, measure.weights, "
+     "measure.similarity, measure.similarity_samples, probe.pool, "
      "probe.l2, probe.samples, "
      "probe.tail, probe.gap"},
     {AXIS("train.epoch: 1"), NULL, "job.yaml:3: unknown key \"train.epoch\" in grid; did you mean \"train.epochs\"?"},
