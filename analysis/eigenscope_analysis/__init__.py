@@ -12,7 +12,7 @@ import os
 os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
 
 __version__ = "0.1.0"
-__all__ = ["SchemaError", "at_layer", "open", "scores", "to_frame", "__version__"]
+__all__ = ["SchemaError", "at_layer", "open", "scores", "similarity_heatmap", "to_frame", "__version__"]
 
 
 def __getattr__(name):
@@ -21,6 +21,9 @@ def __getattr__(name):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "SchemaError":
         from . import errors as module
+    elif name == "similarity_heatmap":
+        from . import similarity
+        return similarity.heatmap
     elif name == "scores":
         from . import class_scores as module
     else:

@@ -1,5 +1,5 @@
 /** Files of features: the outputs of all measured layers for a fixed sample of the eval split, in every measured epoch
- * (`measure.similarity`). A finished point has one file `<id>.features.h5` beside its result; src/similarity/README.md
+ * (`measure.similarity`). A finished point has one file `<id>.features.h5` beside its result; analysis/README.md
  * describes it. Until then each epoch lies in a file of its own beside the state. Not collective: the leader of a group
  * writes. */
 #ifndef EIGENSCOPE_FEATURES_H

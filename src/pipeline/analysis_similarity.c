@@ -9,7 +9,6 @@
 #include "eigenscope/memory.h"
 #include "eigenscope/probe.h"
 #include "probe_eval.h"
-#include "save.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -297,7 +296,7 @@ static es_code_t write_features(keeper_t *k, es_status_t *status) {
   int32_t *numbers = es_allocate((size_t)k->n_epochs, sizeof *numbers);
   if (!numbers) return es_out_of_memory(status, STAGE, "%d epochs", k->n_epochs);
   for (int32_t i = 0; i < k->n_epochs; i++) numbers[i] = es_result_epoch(c->result, k->epochs[i]);
-  es_save_result_path(c, result);
+  es_context_result_path(c, result);
   es_features_path(path, result);
   const es_features_content_t content = {.point = c->point,
                                          .point_id = c->id,

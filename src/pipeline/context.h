@@ -39,6 +39,11 @@ static inline bool es_context_is_measured(const es_context_t *c, es_split_t spli
 static inline bool es_context_must_stop(const es_context_t *c) {
   return es_watch_must_stop(&c->settings->watch);
 }
+/* The path of the point's result if it exists, else the path where it will be written. Not collective. */
+static inline void es_context_result_path(const es_context_t *c, char out[ES_PATH_MAX]) {
+  if (!es_result_find(out, c->settings->output, c->id))
+    es_result_path(out, c->settings->output, c->id, c->settings->n_points);
+}
 /* Shows a warning to the user, if this rank is the leader. Not collective. */
 static inline void es_context_warn(const es_context_t *c, const char *message) {
   if (es_context_is_leader(c) && c->settings->warn) c->settings->warn(c->settings->report_context, message);

@@ -91,11 +91,6 @@ static int complete_provenance(const es_context_t *c, const es_point_source_t *s
   return n;
 }
 
-void es_save_result_path(const es_context_t *c, char out[ES_PATH_MAX]) {
-  if (!es_result_find(out, c->settings->output, c->id))
-    es_result_path(out, c->settings->output, c->id, c->settings->n_points);
-}
-
 es_code_t es_save_result(es_context_t *c, const es_point_source_t *source, const char *outcome, const char *reason,
                          es_status_t *status) {
   if (source->dataset && es_dataset_is_streamed(source->dataset)) { /* fail if an image could not be read */
@@ -126,7 +121,7 @@ es_code_t es_save_result(es_context_t *c, const es_point_source_t *source, const
                                            source->normalize_deviation ? source->normalize_deviation : no_mean,
                                        .provenance = provenance,
                                        .n_provenance = complete_provenance(c, source, provenance, texts)};
-    es_save_result_path(c, path);
+    es_context_result_path(c, path);
     es_state_path(state, c->settings->output, c->id);
     es_result_summary_t existing;
     es_result_summarize(&existing, path);
@@ -148,7 +143,7 @@ es_code_t es_save_result(es_context_t *c, const es_point_source_t *source, const
 static void remove_leftovers(const es_context_t *c, bool trained, int32_t done) {
   const es_keep_t keep = trained ? c->point->checkpoint.keep : ES_KEEP_NONE;
   char path[ES_PATH_MAX], previous[ES_PATH_MAX];
-  es_save_result_path(c, path);
+  es_context_result_path(c, path);
   es_file_remove_parts(path);
   es_state_path(path, c->settings->output, c->id);
   es_file_remove_parts(path);
