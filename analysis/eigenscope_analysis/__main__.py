@@ -53,7 +53,7 @@ def parser():
     top = Parser(prog="eigenscope_analysis", description="Makes figures, tables and findings from results of eigenscope.")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     p = commands.add_parser("report", help="writes one page with the figures, tables and findings of a file",
-                            description="Writes FOLDER/index.html, figures/*.svg and *.png, and tables/*.csv.")
+                            description="Writes FOLDER/index.html, what this page loads (page/ and data/), figures/*.svg, *.png and *.csv, and tables/*.csv.")
     p.add_argument("sweep", metavar="SWEEP.h5", help="a file that `eigenscope merge` wrote, or the file of one point")
     p.add_argument("--to", metavar="FOLDER", required=True, help="the folder of the report; files of an earlier report are replaced")
     p.set_defaults(run=report)

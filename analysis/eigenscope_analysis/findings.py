@@ -103,7 +103,7 @@ class Findings:
                  f"A problem is a setting of all axes but width and seed. Of {count(rows, 'problem')}: in {least} the narrowest "
                  f"network tried is within {100 * WITHIN:g} percentage point of the best accuracy; in {widest} only the widest is, "
                  f"so a still wider one may do better; in {unsure} the choice is not certain, because a network lies within two "
-                 f"standard errors of the {100 * WITHIN:g}-point limit.{chance}", "table recommend")
+                 f"standard errors of the {100 * WITHIN:g}-point limit or has one seed.{chance}", "table recommend")
 
     def _choose(self, group, learned):
         """Gives the networks of one problem their verdicts; returns the row of the table of recommendations."""
@@ -120,7 +120,7 @@ class Findings:
                 "standard_error_over": chosen["standard_error_over"], "delta": self.sweep.delta, "saturation": chosen["saturation"],
                 "best_width": width_text(best["width"]), "best_accuracy": best["accuracy"],
                 "best_standard_error": best["standard_error"],
-                "certain": bool(((rivals["accuracy"] - limit).abs() > doubt).all()),
+                "certain": bool(((rivals["accuracy"] - limit).abs() > doubt).all() and group["seeds"].min() > 1),
                 "widths_tried": ", ".join(map(width_text, group["width"])), "seeds": int(group["seeds"].min())}
 
     # ---- effects of width and difficulty ----
@@ -285,7 +285,7 @@ class Findings:
         leads = [self._lead(accuracy.index, others, a, b) for a, b in zip(order, order[1:])]
         table = pd.DataFrame({"dataset": order, "accuracy": accuracy.mean()[order].to_numpy(), "delta": self.sweep.delta,
                               "saturation": saturation.mean()[order].to_numpy(), "networks": len(accuracy)})
-        self.tables["datasets"] = table.join(pd.DataFrame(leads)[["estimate", "low", "high"]].add_prefix("lead_"))
+        self.tables["datasets"] = table.join(pd.DataFrame(leads, columns=["estimate", "low", "high", "seeds"]).add_prefix("lead_"))
         harder = [np.sign((accuracy[a] - accuracy[b]) * (saturation[b] - saturation[a]))
                   for i, a in enumerate(order) for b in order[i + 1:]]
         agree, total = sum(int((h > 0).sum()) for h in harder), sum(len(h) for h in harder)

@@ -1,26 +1,29 @@
-"""The report of a sweep: one page that opens from disk without a network, figures as SVG and PNG, tables as CSV."""
+"""The report of a sweep: one page that opens from disk without a network, with an explorer; figures as SVG, PNG and CSV, tables as CSV."""
 import datetime
 import importlib.resources
-import io
 import logging
 import os
 import pathlib
-import re
 
 import jinja2
 import numpy as np
 import pandas as pd
 
-from . import __version__, figures
+from . import __version__, explorer, figures
+from .claims import HOLDS, Claims
 from .figures.style import RC, plt
 from .files import SchemaError, open as open_file
 from .findings import Findings, RULE
 from .sweep import Sweep, axis_text, width_text
 
 ROWS = 40  # on the page; the CSV has all rows
-TABLES = (("recommend", "Width to choose", "For each problem (a setting of all axes but width and seed), the smallest width whose accuracy "
+NOTES = ("Convergence of the probes", "Unsolved layers", "Rounding to bfloat16")  # sentences about the data, not about networks
+ASSETS = (("page/explorer.js", "explorer.js"), ("page/choose.js", "choose.js"), ("page/draw.js", "draw.js"), ("page/page.css", "page.css"),
+          ("vendor/plotly.min.js", "plotly.min.js"), ("vendor/LICENSE.plotly.txt", "LICENSE.plotly.txt"))  # in FOLDER/page
+TABLES = (("findings", "Findings", "The table at the top of the page."),
+          ("recommend", "Width to choose", "For each problem (a setting of all axes but width and seed), the smallest width whose accuracy "
            "is within 1 percentage point of the best. Standard errors are over seeds, or over the eval samples if there is one seed. "
-           "The choice is certain if no network that it rests on lies within two standard errors of the limit."),
+           "The choice is certain if no network that it rests on lies within two standard errors of the limit, or has one seed."),
           ("effects", "Effects of width and difficulty", "Effects of doublings by least squares on log2 width, log2 classes and their "
            "product, seed by seed: the mean over seeds, and low and high, its 95 % interval (Student's t). Rank correlations are "
            "means over sets of points that differ in one axis alone."),
@@ -49,21 +52,37 @@ def write(source, folder):
         except OSError as error:
             raise SchemaError(f"--to {folder}: cannot be created: {error.strerror}") from error
         findings = Findings(sweep)
+        claims = Claims(findings).table
+        if len(claims):
+            findings.tables["findings"] = claims.drop(columns="detail")
         shown = [draw(plot, sweep, folder / "figures") for plot in figures.ALL]
-        shown = [figure for plot, figure in zip(figures.ALL, shown) if "svg" in figure or not (sweep.foreign or plot.special)]
+        shown = [figure for plot, figure in zip(figures.ALL, shown) if "nothing" not in figure or not (sweep.foreign or plot.special)]
         tables = [write_table(findings.tables[name], name, title, text.replace(RULE, "") if sweep.foreign else text, folder / "tables")
                   for name, title, text in TABLES if len(findings.tables.get(name, ())) > 0]
-        page = render(source, sweep, findings, shown, tables)
-    target = folder / "index.html"
+        target = folder / "index.html"
+        before = explorer.generation(target)
+        copy_assets(folder / "page")
+        data = explorer.write(sweep, findings.tables["points"], folder, sweep.attributes.get("job_name", ""))
+        page = render(source, sweep, findings, claims, shown, [t for t in tables if t["name"] != "findings"], data)
     replace(target, page)
+    explorer.prune(folder, {pathlib.Path(data).name, before})  # the earlier page may still be open
     return target
 
 
-def replace(path, text):
-    """Replaces a page as a whole, so that a reader or a copy of the folder never has half of one."""
+def copy_assets(folder):
+    """Copies what the page loads; a file that is there already and equal stays."""
+    folder.mkdir(exist_ok=True)
+    for source, name in ASSETS:
+        content = importlib.resources.files(__package__).joinpath(source).read_bytes()
+        if not (folder / name).is_file() or (folder / name).read_bytes() != content:
+            replace(folder / name, content)
+
+
+def replace(path, content):
+    """Replaces a file as a whole, so that a reader or a copy of the folder never has half of one. `content`: text or bytes."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(text, encoding="utf-8")
+        part.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -77,31 +96,21 @@ def is_free(page):
 # ---- figures ----
 
 def draw(plot, sweep, folder):
-    """Writes a figure as SVG and PNG and returns its HTML; or the reason why it is missing."""
+    """Writes a figure as SVG, PNG and CSV and returns what the page says of it; or the reason why it is missing."""
+    files = {kind: folder / f"{plot.name}.{kind}" for kind in ("svg", "png", "csv")}
     try:
         with plt.rc_context({**RC, "svg.hashsalt": plot.name}):
             figure, caption = plot.draw(sweep)
-            svg = io.StringIO()
-            figure.savefig(svg, format="svg", metadata={"Date": None})
-            figure.savefig(folder / f"{plot.name}.png", metadata={"Software": f"eigenscope_analysis {__version__}"})
+            figure.savefig(files["svg"], metadata={"Date": None})
+            figure.savefig(files["png"], metadata={"Software": f"eigenscope_analysis {__version__}"})
+            figures.drawn(figure).to_csv(files["csv"], index=False, float_format="%.6g")
+            width, height = figure.get_size_inches()
             plt.close(figure)
     except figures.Nothing as reason:
-        for old in (folder / f"{plot.name}.svg", folder / f"{plot.name}.png"):
+        for old in files.values():
             old.unlink(missing_ok=True)  # of an earlier report
         return {"name": plot.name, "title": plot.title, "nothing": str(reason)}
-    (folder / f"{plot.name}.svg").write_text(svg.getvalue(), encoding="utf-8")
-    return {"name": plot.name, "title": plot.title, "caption": caption, "svg": inline(svg.getvalue(), plot.name)}
-
-
-def inline(svg, name):
-    """Embeds an SVG in a page: removes the XML prologue, fits its width, and makes its ids unique."""
-    svg = svg[svg.index("<svg"):]
-    svg = re.sub(r'<svg ([^>]*?)width="[^"]*"', r'<svg \1', svg, count=1)
-    svg = re.sub(r'<svg ([^>]*?)height="[^"]*"', r'<svg \1role="img" ', svg, count=1)
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = re.sub(r'((?:xlink:)?href="#)', rf"\1{name}-", svg)
-    return re.sub(r"url\(#", f"url(#{name}-", svg)
+    return {"name": plot.name, "title": plot.title, "caption": caption, "width": round(100 * width), "height": round(100 * height)}
 
 
 # ---- tables ----
@@ -138,7 +147,7 @@ def words_of(sweep):
     return [word for word, there in used.items() if there or not sweep.foreign]
 
 
-def render(source, sweep, findings, shown, tables):
+def render(source, sweep, findings, claims, shown, tables, data):
     points, attributes = sweep.points, sweep.attributes
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
         importlib.resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
@@ -160,8 +169,9 @@ def render(source, sweep, findings, shown, tables):
              ("made by", ", ".join(str(attributes[a]) for a in ("version", "revision", "compiler", "mpi", "blas", "onednn")
                                    if attributes.get(a))),
              ("mixed", sweep.mixed() and f"computed with several instruction sets or libraries, so last bits may differ: {sweep.mixed()}")]
-    return template.render(title=attributes.get("job_name", pathlib.Path(source).stem), facts=[f for f in facts if f[1]],
-                           words=words_of(sweep), source=pathlib.Path(source).name, findings=findings.sentences, figures=shown, tables=tables,
+    notes = [s for s in findings.sentences if s["title"] in NOTES and not s["text"].startswith("All ")]
+    return template.render(claims=claims.to_dict("records"), holds=HOLDS, notes=notes, data=data, title=attributes.get("job_name", pathlib.Path(source).stem), facts=[f for f in facts if f[1]],
+                           words=words_of(sweep), source=pathlib.Path(source).name, findings=[s for s in findings.sentences if s not in notes], figures=shown, tables=tables,
                            diverged=[{"point": row["point"], "label": sweep.label(row), "epochs": row["epochs"], "reason": row["reason"]}
                                      for row in diverged.to_dict("records")], delta=sweep.delta, k_is=sweep.k_is,
                            job=str(attributes.get("job", "")), version=__version__,

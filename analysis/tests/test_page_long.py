@@ -1,60 +1,81 @@
-"""The page in headless Chromium, without a network: every figure is present and not empty."""
+"""The page in headless Chromium, without a network: every figure for print is seen and not empty; a large sweep opens quickly."""
 import json
 import re
-import shutil
-import subprocess
 
 import handmade
+import numpy as np
 import pytest
+from browser import CHROMIUM, Browser
+from test_explorer import DRAWN
 from test_report import NAMES
 
-from eigenscope_analysis import report
+from eigenscope_analysis import figures, report
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
-# Measures each figure in the browser: its size on the screen, and the shapes that cover any of it.
-LOOK = """
-<script>
-const shape = "path, use, image, rect, polygon";
-const figures = [...document.querySelectorAll("figure")].map(figure => {
-  const svg = figure.querySelector("svg"), place = (svg || figure).getBoundingClientRect();
-  const seen = svg ? [...svg.querySelectorAll(shape)].filter(s => !s.closest("defs, clipPath")).map(s => s.getBoundingClientRect())
-    .filter(r => r.width + r.height > 0 && r.right > place.left && r.left < place.right && r.bottom > place.top && r.top < place.bottom)
-    : [];
-  return {id: figure.id, width: place.width, height: place.height, shapes: seen.length,
-          covered: new Set(seen.map(r => Math.round(r.left / 20) + " " + Math.round(r.top / 20))).size,
+# Of each figure of the page: its size on the screen, whether its picture was read, and its caption.
+LOOK = """[...document.querySelectorAll("figure")].map(figure => {
+  const image = figure.querySelector("img"), place = (image || figure).getBoundingClientRect();
+  return {id: figure.id, width: place.width, height: place.height, read: Boolean(image && image.naturalWidth),
           caption: (figure.querySelector("figcaption, .nothing") || {}).innerText || ""};
-});
-document.body.innerHTML = "<pre id=answer>" + JSON.stringify({figures, wide: document.documentElement.scrollWidth}) + "</pre>";
-</script>
-"""
+})"""
+# Of a picture by itself: the shapes that cover any of it, and the number of squares of 20 pixels in which they begin.
+SHAPES = """(() => { const place = document.documentElement.getBoundingClientRect();
+  const seen = [...document.querySelectorAll("path, use, image, rect, polygon")].filter(s => !s.closest("defs, clipPath"))
+    .map(s => s.getBoundingClientRect()).filter(r => r.width + r.height > 0 && r.right > place.left && r.left < place.right
+                                                && r.bottom > place.top && r.top < place.bottom);
+  return [seen.length, new Set(seen.map(r => Math.round(r.left / 20) + " " + Math.round(r.top / 20))).size]; })()"""
 
 
-def browse(folder, page, *options):
-    return subprocess.run([CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND",
-                           f"--user-data-dir={folder / 'profile'}", "--window-size=1200,900", *options, page.as_uri()],
-                          capture_output=True, text=True, timeout=180)
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 @pytest.mark.parametrize("projection", [True, False])
 def test_every_figure_is_seen(tmp_path, projection):
     made = handmade.make(widths=(1 / 16, 1 / 8), classes=(2, 4), seeds=(0, 1), n_epochs=3, n_layers=6, projection=projection)
     page = report.write(handmade.write(made, tmp_path / "hand.h5"), tmp_path / "report")
-    looking = tmp_path / "report/look.html"
-    looking.write_text(page.read_text().replace("</body>", LOOK + "</body>"))
-    done = browse(tmp_path, looking, "--dump-dom")
-    answer = json.loads(re.search(r"<pre id=\"answer\">(.*?)</pre>", done.stdout, re.S)[1].replace("&amp;", "&").replace("&lt;", "<")
-                        .replace("&gt;", ">"))
-    assert [figure["id"] for figure in answer["figures"]] == [f"figure-{name}" for name in NAMES]
-    assert answer["wide"] <= 1200  # nothing exceeds the window
-    for figure in answer["figures"]:
-        if figure["id"] == "figure-projection" and not projection:
-            assert figure["shapes"] == 0 and figure["caption"].startswith("Nothing to show:")
-            continue
-        assert figure["width"] > 600 and figure["height"] > 200, figure
-        assert figure["shapes"] > 40 and figure["covered"] > 20, figure
-        assert len(figure["caption"]) > 50, figure
-    shot = tmp_path / "page.png"
-    browse(tmp_path, page, f"--screenshot={shot}")
-    assert shot.stat().st_size > 20000
+    with Browser(tmp_path, 1200, 900) as browser:
+        browser.open(page, DRAWN)
+        browser.run("document.querySelectorAll('img').forEach(image => { image.loading = 'eager'; })")
+        browser.wait("[...document.images].every(image => image.complete)")
+        answer = browser.run(LOOK)
+        assert [figure["id"] for figure in answer] == [f"figure-{name}" for name in NAMES]
+        assert browser.run("document.documentElement.scrollWidth") <= 1200  # nothing exceeds the window
+        shot = browser.picture(tmp_path / "page.png", whole=True)
+        assert shot.stat().st_size > 20000
+        for figure, name in zip(answer, NAMES):
+            if name == "projection" and not projection:
+                assert not figure["read"] and figure["caption"].startswith("Nothing to show:")
+                continue
+            assert figure["read"] and figure["width"] > 600 and figure["height"] > 200, figure
+            assert len(figure["caption"]) > 50, figure
+            browser.open(page.parent / f"figures/{name}.svg")
+            shapes, covered = browser.run(SHAPES)
+            assert shapes > 40 and covered > 20, (name, shapes, covered)
+
+
+def test_a_large_sweep_opens_quickly(tmp_path, monkeypatch):
+    """1,000 points, 20 epochs, 16 layers: the first chart is there within 2 s of the processor's time, and reads few files."""
+    made = handmade.make(widths=2.0 ** np.arange(-4, 1), classes=(2, 4, 6, 8, 10), seeds=range(10), datasets=("a", "b"),
+                         models=("vgg16", "vgg19"), n_epochs=20, n_layers=16, components=64)
+    assert made.sizes["point"] == 1000
+    monkeypatch.setattr(figures, "ALL", ())
+    page = report.write(handmade.write(made, tmp_path / "large.h5"), tmp_path / "report")
+    size = sum(path.stat().st_size for path in (page.parent / "data").rglob("*.js"))
+    with Browser(tmp_path) as browser:
+        browser.open(page, DRAWN)  # once, so that the code of the page is in the caches of the machine
+        browser.send("Performance.enable", timeDomain="threadTicks")
+        browser.open(page, DRAWN, "?again")
+        opened = int(browser.run("document.querySelector('#explorer-root').dataset.opened"))
+        busy = {m["name"]: m["value"] for m in browser.send("Performance.getMetrics")["metrics"]}["TaskDuration"]
+        read = [url for url in browser.asked if re.search(r"/data/\w+/[sl]\d+\.js", url)]
+    print(f"\n1,000 points: {size / 2 ** 20:.0f} MiB of data; opened in {opened} ms, of which the page computed {1000 * busy:.0f} ms")
+    assert len(set(read)) <= 3 and size < 400 * 2 ** 20
+    assert busy < 2  # wall time includes other processes
+
+
+def test_what_the_page_says_is_what_the_table_has(tmp_path):
+    """The headline's delta, and the claims of the table of findings."""
+    page = report.write(handmade.write(handmade.make(widths=(1 / 16, 1 / 8), classes=(2, 4), seeds=(0, 1), n_epochs=3, n_layers=6),
+                                       tmp_path / "hand.h5"), tmp_path / "report")
+    with Browser(tmp_path) as browser:
+        browser.open(page, DRAWN)
+        assert "δ = 0.99" in browser.run("document.querySelector('.facts').textContent")
+        assert json.loads(browser.run("JSON.stringify(document.querySelectorAll('table.claims tbody tr').length)")) >= 8

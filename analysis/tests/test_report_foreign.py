@@ -40,7 +40,7 @@ def test_transformers_are_told_from_other_networks():
 
 def text_of(page):
     """What a reader sees of a page, without the job file."""
-    return re.sub("<[^>]*>", " ", re.sub("<(style|svg).*?</\\1>", "", page.partition("<details>")[0], flags=re.S))
+    return re.sub("<[^>]*>", " ", re.sub("<(style|svg).*?</\\1>", "", page.partition('<details id="job">')[0], flags=re.S))
 
 
 with_program = pytest.mark.skipif("EIGENSCOPE" not in os.environ, reason="EIGENSCOPE names no program")

@@ -1,6 +1,7 @@
 """watch: the page while a job runs, by a program in place of eigenscope that says what it is told."""
 import json
 import pathlib
+import re
 import sys
 
 import handmade
@@ -80,8 +81,10 @@ def test_from_the_first_point_to_the_last(folder, monkeypatch, capsys):
     assert "<td>width 0.5, seed 0</td><td>running</td><td>2/20</td><td>30/90</td><td>812</td><td>1.25</td><td>–</td><td>0.25</td>" in empty
     assert "<td>1:01:38</td><td>4</td><td>node&lt;1&gt;</td><td>2 s ago</td>" in empty
     assert "1 of 2 points are complete, 0 running, 0 waiting, 0 failed, 1 stale." in half and "<td>stale</td>" in half
-    assert half.index("</h1>") < half.index('id="present"') < half.index("<svg")
-    assert "present" not in whole and "<svg" in whole
+    assert half.index("</h1>") < half.index('id="present"') < half.index('src="figures/')
+    assert 'id="present"' not in whole and 'src="figures/' in whole
+    for page in (half, whole):  # the numbers of a page that is still open stay until the page after the next
+        assert (folder / "page" / re.search('src="(data/.*?/index.js)"', page)[1]).is_file()
     calls = (folder / "calls").read_text().splitlines()
     assert calls[0] == "status job.yaml --set train.epochs=20 --format json"
     assert calls.count(f"merge job.yaml --set train.epochs=20 --to {folder / 'page' / 'results.h5'}") == 2

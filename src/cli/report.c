@@ -15,8 +15,10 @@ static const char usage[] =
     "eigenscope report SWEEP.h5 --to FOLDER\n\n"
     "Writes a report about a merged file (from eigenscope merge) or the file of one point: the page FOLDER/index.html, "
     "which\n"
-    "needs no internet, and figures/*.svg and *.png, tables/*.csv. Runs `python3 -m eigenscope_analysis report`. The\n"
-    "environment variable EIGENSCOPE_PYTHON names another Python, EIGENSCOPE_ANALYSIS the folder of the package.";
+    "needs no internet, the folders page/ and data/ that it loads, figures/*.svg, *.png and *.csv, and tables/*.csv. "
+    "Runs\n"
+    "`python3 -m eigenscope_analysis report`. The environment variable EIGENSCOPE_PYTHON names another Python,\n"
+    "EIGENSCOPE_ANALYSIS the folder of the package.";
 
 static const es_option_t options[] = {
     {"--to", "FOLDER", false, "folder to write; files of an earlier report are replaced"},

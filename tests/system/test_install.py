@@ -71,7 +71,9 @@ class Installed(harness.Case):
         with h5py.File(self.folder / "all.h5") as file:
             self.assertEqual(file["saturation"].shape[0], 2)
         self.call("eigenscope", "report", "all.h5", "--to", "report")
-        self.assertIn("<svg", (self.folder / "report/index.html").read_text())
+        self.assertIn('<img src="figures/layers.svg"', (self.folder / "report/index.html").read_text())
+        for name in ("plotly.min.js", "explorer.js", "page.css", "LICENSE.plotly.txt"):
+            self.assertGreater((self.folder / "report/page" / name).stat().st_size, 500)
         self.assertEqual(sorted(self.prefix.rglob("*")), self.installed, "a command has written to where it is installed")
 
     def test_the_report_is_made_by_the_installed_package(self):

@@ -52,6 +52,8 @@ def heat_map(figure, axis, cells, problems, widths, sweep, column, label, cmap):
                   fontsize=7.5, color="white" if dark else "black")
     axis.set_xticks(np.arange(len(widths)) + 0.5, [width_text(w) for w in widths])
     axis.set_yticks(np.arange(len(problems)) + 0.5, [problem_text(p, sweep).replace(", ", "\n") for p in problems])
+    style.name_positions(axis.xaxis, map(width_text, widths), 0.5)
+    style.name_positions(axis.yaxis, [problem_text(p, sweep) for p in problems], 0.5)
     axis.set_xlabel("width")
     axis.set_facecolor("#eeeeee")
     axis.set_title(label)

@@ -31,6 +31,8 @@ def heat_maps(sweep, shown, values, label, cmap, bottom=0):
             style.layer_ticks(axis, names, 22, along_y=True)
         step = max(1, -(-len(measured) // 10))
         axis.set_xticks(range(0, len(measured), step), [str(sweep.epochs[i]) for i in measured[::step]])
+        style.name_positions(axis.xaxis, sweep.epochs[measured])
+        style.name_positions(axis.yaxis, names[order])
         axis.set_title(network.title, fontsize=8.5)
         border = network.border_at()
         if border is not None:

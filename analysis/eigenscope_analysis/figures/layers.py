@@ -29,6 +29,7 @@ def draw_kinds(axis, network, probes, kinds):
     if accuracy is not None:
         axis.plot(places, accuracy[outside], "_", color=style.GREY)
         axis.plot([], [], "--", color=style.GREY, linewidth=1, label="probe accuracy")
+    style.name_positions(axis.xaxis, [*range(n), *names[outside]])
     step = max(1, n // 12)
     axis.set_xticks([*range(0, n, step), *places], [*map(str, range(0, n, step)), *names[outside]])
     for label in axis.get_xticklabels()[len(range(0, n, step)):]:

@@ -8,6 +8,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
 
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
 MARKERS = "osD^vP*X<>"
@@ -51,6 +52,7 @@ def layer_ticks(axis, names, most=20, along_y=False):
     """Labels an axis with names of layers; skips some if there are many."""
     step = max(1, math.ceil(len(names) / most))
     at = range(0, len(names), step)
+    name_positions(axis.yaxis if along_y else axis.xaxis, names)
     if along_y:
         axis.set_yticks(at, [names[i] for i in at], fontsize=6.5)
     else:
@@ -91,3 +93,69 @@ def over_seeds(networks):
 def shown_of(shown, networks, what="networks"):
     """Sentence for a caption if not all networks are drawn."""
     return "" if len(shown) == len(networks) else f" {len(shown)} of {len(networks)} {what} are drawn, evenly spaced in their order."
+
+
+def drawn(figure):
+    """The numbers of a figure: a row for each mark, bar and cell that has a number. Columns: panel, series, the names of x and y, x, y,
+    and the value of a cell."""
+    rows = []
+    for axes in figure.axes:
+        if not axes.get_visible() or not axes.axison or axes.get_label() == "<colorbar>":
+            continue
+        panel = " ".join(axes.get_title().split())
+        head = (panel, " ".join(axes.get_xlabel().split()), " ".join(axes.get_ylabel().split()))
+        names = [getattr(axis, "names_of_positions", {}) for axis in (axes.xaxis, axes.yaxis)]
+        for label, x, y, value in [*lines_of(axes), *marks_of(axes), *bars_of(axes), *cells_of(axes)]:
+            x, y = (own.get(number, number) for own, number in zip(names, (x, y)))
+            rows.append((head[0], label, head[1], head[2], x, y, value))
+    return pd.DataFrame(rows, columns=["panel", "series", "x_is", "y_is", "x", "y", "value"])
+
+
+def name_positions(axis, names, first=0.0):
+    """Says what the positions first, first + 1, … of an axis stand for, as layers, in the CSV of the figure."""
+    axis.names_of_positions = {first + i: " ".join(str(name).split()) for i, name in enumerate(names)}
+
+
+def series_of(artist):
+    label = str(artist.get_label())
+    return "" if label.startswith("_") else " ".join(label.split())
+
+
+def finite(label, x, y, values=None):
+    for i, (a, b) in enumerate(zip(np.ravel(x), np.ravel(y))):
+        if np.isfinite(float(a)) and np.isfinite(float(b)):
+            yield label, float(a), float(b), "" if values is None else values[i]
+
+
+def lines_of(axes):
+    for line in axes.lines:
+        if line.get_transform() == axes.transData:  # no guides across the axes
+            yield from finite(series_of(line), line.get_xdata(), line.get_ydata())
+
+
+def marks_of(axes):
+    for marks in axes.collections:
+        if isinstance(marks, matplotlib.collections.PathCollection):
+            at = np.ma.filled(np.ma.asarray(marks.get_offsets(), float), np.nan).reshape(-1, 2)
+            yield from finite(series_of(marks), at[:, 0], at[:, 1])
+
+
+def bars_of(axes):
+    for group in axes.containers:
+        for bar in group if isinstance(group, matplotlib.container.BarContainer) else ():
+            yield from finite(series_of(group), [bar.get_x() + bar.get_width() / 2], [bar.get_height()])
+
+
+def cells_of(axes):
+    """Images and meshes: a row for each cell that has a value."""
+    for image in axes.images:
+        values = np.ma.filled(np.ma.asarray(image.get_array(), float), np.nan)
+        if values.ndim == 2:
+            yield from ((series_of(image), float(j), float(i), float(values[i, j])) for i, j in np.argwhere(np.isfinite(values)))
+    for mesh in axes.collections:
+        if isinstance(mesh, matplotlib.collections.QuadMesh):
+            corners = np.asarray(mesh.get_coordinates())
+            rows, columns = corners.shape[0] - 1, corners.shape[1] - 1
+            values = np.ma.filled(np.ma.asarray(mesh.get_array(), float), np.nan).reshape(rows, columns)
+            middle = (corners[:-1, :-1] + corners[1:, 1:]) / 2
+            yield from ((series_of(mesh), *map(float, middle[i, j]), float(values[i, j])) for i, j in np.argwhere(np.isfinite(values)))
