@@ -111,9 +111,19 @@ class Browser:
             self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def click_on(self, selector):
-        """Clicks into the middle of an element, as a mouse does."""
-        x, y = self.run(f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center', behavior: 'instant'}}); "
-                        "const r = e.getBoundingClientRect(); return [r.left + r.width / 2, r.top + r.height / 2]; })()")
+        """Clicks into the middle of an element, as a mouse does, once the element does not move any more."""
+        x, y = self.run(f"""(async () => {{
+          let before = "", now = [];
+          for (let i = 0; i < 200; i++) {{
+            const e = document.querySelector({json.dumps(selector)});
+            e.scrollIntoView({{block: "center", behavior: "instant"}});
+            await new Promise(next => setTimeout(next, 20));
+            const r = e.getBoundingClientRect();
+            now = [r.left + r.width / 2, r.top + r.height / 2];
+            if (String(now) === before && e.contains(document.elementFromPoint(...now))) break;
+            before = String(now);
+          }}
+          return now; }})()""")
         self.click(x, y)
 
     def press(self, key):

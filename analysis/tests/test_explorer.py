@@ -208,7 +208,7 @@ def test_other_measures_and_views(browser):
         browser.press(key)
     said = browser.wait("document.querySelector('.said').textContent")
     rows = list(csv.DictReader(saved(browser, "chart-map", "csv").open()))
-    assert re.search(r"eigenvalues (\S+), component 3$", said)[1] == rows[2]["eigenvalues"]
+    assert re.search(r"eigenvalues (\S+), component 3$", said)[1] == rows[2]["eigenvalues_share"]
 
 
 def test_pictures_and_tables(browser):

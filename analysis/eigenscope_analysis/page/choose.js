@@ -116,7 +116,7 @@ const Data = (() => {
     const first = meta.labels[points[0]];
     if (points.length === 1) {
       const seed = axes().some(axis => axis.name === "seed") && !first.includes("seed ") ? `, seed ${column("seed")[points[0]]}` : "";
-      return (first || (size() > 1 ? `point ${points[0]}` : "the network")) + seed;
+      return (first || (size() > 1 ? `point ${column("point")[points[0]]}` : "the network")) + seed;
     }
     return `${first.replace(/(^|, )seed [^,]*/, "") || "the network"}, mean of ${points.length} seeds`;
   }

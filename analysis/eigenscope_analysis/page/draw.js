@@ -75,7 +75,7 @@ const Draw = (() => {
     panels.forEach((panel, i) => {
       const id = i ? String(i + 1) : "", from = i * (part + gap), across = [from, from + part], whole = [0, 1];
       const down = [1 - from - part, 1 - from], same = wide && i > 0 && panel.y.join("\n") === panels[0].y.join("\n");
-      layout["xaxis" + id] = axisLook(look, spec.xTitle, {...ticks(panel.x), tickangle: spec.names ? -50 : "auto", domain: wide ? across : whole,
+      layout["xaxis" + id] = axisLook(look, spec.xTitle, {...ticks(panel.x), tickangle: panel.x.some(label => label.length > 4) ? -50 : 0, domain: wide ? across : whole,
                                                         anchor: "y" + id, showgrid: false});
       if (!spec.names && panel.x.length > 24) Object.assign(layout["xaxis" + id], everyFew(panel.x));
       layout["yaxis" + id] = axisLook(look, i && wide ? "" : spec.yTitle, {...ticks(panel.y), autorange: "reversed", domain: wide ? whole : down,
@@ -90,9 +90,15 @@ const Draw = (() => {
     const both = panels.some(panel => panel.difference), bar = {thickness: 12, outlinewidth: 0, tickfont: {size: 11}, title: {side: "right", font: {size: 11}}};
     layout.coloraxis = {colorscale: SEQUENTIAL, colorbar: {...bar, x: 1.01, title: {...bar.title, text: plain(spec.valueTitle)}}};
     if (both) {
-      const most = Math.max(1e-300, ...panels.filter(panel => panel.difference).flatMap(panel => panel.z.flat()).filter(Number.isFinite).map(Math.abs));
+      const most = Math.max(0, ...panels.filter(panel => panel.difference).flatMap(panel => panel.z.flat()).filter(Number.isFinite).map(Math.abs)) || 1;
       layout.coloraxis2 = {colorscale: [[0, look.a], [0.5, look.zero], [1, look.b]], cmin: -most, cmax: most,
-                           colorbar: {...bar, x: wide ? 1.09 : 1.16, title: {...bar.title, text: "B − A"}}};
+                           colorbar: {...bar, x: 1.09, title: {...bar.title, text: "B − A"}}};
+    }
+    if (!wide) {  // below the maps
+      layout.margin.b = 170;
+      [layout.coloraxis, layout.coloraxis2].filter(Boolean).forEach((axis, i) => Object.assign(axis.colorbar, {
+        orientation: "h", x: 0.5, xanchor: "center", len: 1, yanchor: "top", y: -(62 + 58 * i) / (layout.height - 204), title: {...axis.colorbar.title, side: "top"}}));
+      layout.height += 100;
     }
     return {traces, layout};
   }
@@ -116,7 +122,7 @@ const Draw = (() => {
                color: series.side ? look[series.side] : look.series[i % look.series.length]}}));
     layout.xaxis = axisLook(look, spec.xTitle, names ? {...ticks(names), tickangle: names.length > 8 ? -50 : 0} : {type: spec.log ? "log" : "linear"});
     layout.yaxis = axisLook(look, spec.valueTitle, {type: spec.log ? "log" : "linear", exponentformat: "power"});
-    if (spec.log) for (const axis of [layout.xaxis, layout.yaxis]) axis.dtick = 1;
+    if (spec.log) [layout.xaxis.dtick, layout.yaxis.dtick] = ["D2", 1];
     if (spec.whole && spec.series.length && spec.series[0].x.length < 14) layout.xaxis.dtick = 1;
     layout.showlegend = spec.series.length > 1;
     layout.legend = {orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: {size: 12}};

@@ -28,13 +28,14 @@ const Explorer = (() => {
   /* {x, y, series, rest}: y makes a heat map; a slider or a list chooses along the dimensions of `rest`. */
   function plan(variable) {
     const dims = variable.dims, layers = dims.filter(Data.isLayer), times = dims.filter(Data.isTime);
+    const several = dim => meta().dims[dim].values.length > 1;
     let x, y = null;
     if (dims.includes("class") && dims.includes("predicted_class")) [y, x] = ["class", "predicted_class"];
     else if (dims.includes("component")) x = "component";
     else if (layers.length > 1) [y, x] = layers;
     else if (layers.length && dims.includes("class")) [y, x] = [layers[0], "class"];
-    else if (layers.length && times.length) [y, x] = [layers[0], times[0]];
-    else if (dims.includes("class") && times.length) [y, x] = ["class", times[0]];
+    else if (layers.length && times.some(several)) [y, x] = [layers[0], times.find(several)];
+    else if (dims.includes("class") && times.some(several)) [y, x] = ["class", times.find(several)];
     else x = layers[0] || times[0] || dims.find(Data.isClass) || dims[dims.length - 1];
     const rest = dims.filter(dim => dim !== x && dim !== y);
     const small = dim => !Data.isLayer(dim) && !Data.isTime(dim) && meta().dims[dim].values.length < 5;
@@ -42,12 +43,18 @@ const Explorer = (() => {
     return {x, y, series, rest: rest.filter(dim => dim !== series)};
   }
 
-  function first(dim, places, variable) {
+  /* The place where a list or a slider begins: what the page shows elsewhere, and of times the last one that was measured at A. */
+  function first(dim, places, side, how, at) {
     if (dim === "split") return Math.max(0, places.findIndex(p => p.value === meta().split));
     if (dim === "delta") return Math.max(0, places.findIndex(p => p.value === meta().delta));
     if (dim === "reference") return Math.max(0, places.findIndex(p => p.value === "last"));
-    if (Data.isTime(dim)) return places.length - 1;
-    return Data.isLayer(dim) && variable.dims.includes("component") ? Math.floor(places.length / 2) : 0;
+    if (!Data.isTime(dim)) return Data.isLayer(dim) && side.variable.dims.includes("component") ? Math.floor(places.length / 2) : 0;
+    const fixed = Object.fromEntries(side.variable.dims.map(one => [one, side.along[one][Math.min(at[one] || 0, side.along[one].length - 1)]]));
+    const across = [how.y, how.x].find(one => one && one !== dim), rows = across ? side.along[across] : [null];
+    for (let i = places.length - 1; i > 0; i--) {
+      if (rows.some(row => Number.isFinite(side.get({...fixed, ...(row ? {[across]: row} : {}), [dim]: places[i]})))) return i;
+    }
+    return places.length - 1;
   }
 
   /* What a reader reads of one value. */
@@ -69,7 +76,7 @@ const Explorer = (() => {
     const filled = new Set(meta().variables.map(group));
     const list = make("div", {role: "tablist", class: "tabs", "aria-label": "views"}, ...TABS.filter(([id]) => filled.has(id) || id === "points" && Data.size() > 1)
       .map(([id, text]) => make("button", {type: "button", role: "tab", id: `tab-${id}`, "aria-controls": "panel", onclick: () => select(id), onkeydown: along}, text)));
-    root.replaceChildren(sides(), told, list, panel);
+    root.replaceChildren(sides(), told, list, make("p", {class: "unseen", role: "status", id: "shown"}), panel);
     if (!document.getElementById(`tab-${state.tab}`)) state.tab = list.firstChild ? list.firstChild.id.slice(4) : "points";
     select(state.tab, false);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
@@ -124,7 +131,6 @@ const Explorer = (() => {
         const list = make("select", {id: `${name}-${axis.name}`, onchange: event => {
           const word = event.target.value;
           choice[axis.name] = word === "*" ? "*" : axis.values[Number(word)];
-          if (axis.name !== "seed" && choice.seed === undefined) delete choice.seed;
           state[name] = Data.find(choice, axis.name);
           again();
           document.getElementById(`${name}-${axis.name}`).focus();
@@ -135,7 +141,7 @@ const Explorer = (() => {
       }
       if (!axes.length) {
         const list = make("select", {id: `${name}-point`, onchange: event => { state[name] = [Number(event.target.value)]; again(); }});
-        for (let i = 0; i < Data.size(); i++) list.append(new Option(`point ${i}`, String(i), false, i === state[name][0]));
+        for (let i = 0; i < Data.size(); i++) list.append(new Option(`point ${Data.column("point")[i]}`, String(i), false, i === state[name][0]));
         fields.push(make("label", {}, make("span", {}, "point"), list));
       }
       return make("fieldset", {class: `side ${name}`}, make("legend", {}, make("b", {}, name.toUpperCase()), ` ${Data.nameOf(state[name])}`),
@@ -160,7 +166,7 @@ const Explorer = (() => {
   function scores(points) {
     const told = [["accuracy", `accuracy (${meta().score_split})`], ["saturation", `mean saturation at δ = ${meta().delta}`]]
       .map(([name, text]) => [text, mean(name, points)]).filter(([, value]) => Number.isFinite(value))
-      .map(([text, value]) => `${text} ${Number(value.toPrecision(4))}`);
+      .map(([text, value]) => `${text}: ${Number(value.toPrecision(4))}`);
     const verdict = Data.column("verdict")[points[0]], outcome = Data.column("outcome")[points[0]];
     if (outcome && outcome !== "complete") told.push(outcome);
     if (verdict && !verdict.startsWith("n")) told.push(verdict);
@@ -195,6 +201,7 @@ const Explorer = (() => {
     if (now !== drawing) return;
     told.textContent = "";
     controls(tab, variables, variable, how, read, own);
+    document.getElementById("shown").textContent = `${words(variable.name)}. ${points.map((side, i) => `${i ? "B" : "A"}: ${Data.nameOf(side)}`).join(". ")}.`;
     const sides = read.map((one, i) => ({name: i ? "B" : "A", points: points[i], ...one, trace: traces[i]}));
     const fixed = Object.fromEntries(how.rest.map(dim => [dim, own.at[dim]]));
     if (how.y) {
@@ -226,13 +233,13 @@ const Explorer = (() => {
     for (const one of variables) measure.append(new Option(words(one.name), one.name, false, one === variable));
     const fields = [make("label", {}, make("span", {}, "measure"), measure)];
     const sliding = tab === "layers" && how.y && Data.isTime(how.x) ? [...how.rest, how.x] : how.rest;
-    for (const dim of sliding) {
+    for (const dim of [...sliding].sort((a, b) => Data.isTime(a) - Data.isTime(b))) {
       const places = read[0].along[dim];
-      if (own.at[dim] === undefined || own.at[dim] >= places.length) own.at[dim] = first(dim, places, variable);
+      if (own.at[dim] === undefined || own.at[dim] >= places.length) own.at[dim] = first(dim, places, read[0], how, own.at);
       if (places.length < 2) continue;
       fields.push(Data.isTime(dim) ? slider(dim, places, own, dim === how.x) : list(dim, places, own));
     }
-    if (tab === "spectra") {
+    if (how.x === "component") {
       const angles = variable.units === "rad" || variable.name.includes("angle");
       own.log = own.logOf === variable.name ? own.log : !angles;
       own.logOf = variable.name;
@@ -305,7 +312,7 @@ const Explorer = (() => {
     const where = (panel, row, column) => `${Draw.plain(`${dimWord(how.y)} ${panel.y[row]}`)}<br>${Draw.plain(`${dimWord(how.x)} ${panel.x[column]}`)}`;
     return {title: titleOf(variable, sides, fixed), xTitle: dimWord(how.x), yTitle: dimWord(how.y), valueTitle: words(variable.name), panels,
             names: Data.isLayer(how.x) || Data.isClass(how.x),
-            hover: (panel, row, column, text) => `<b>${panel.name}</b> ${Draw.plain(words(variable.name))} <b>${panel.difference ? text : valueText(variable, text)}</b><br>${where(panel, row, column)}`,
+            hover: (panel, row, column, text) => `<b>${panel.name}</b> ${Draw.plain(words(variable.name))} <b>${panel.difference ? text || "not measured" : valueText(variable, text)}</b><br>${where(panel, row, column)}`,
             click: tab === "layers" && Data.isTime(how.x) ? point => { own.at[how.x] = indexOf(sides[0].along[how.x], panels[point.curveNumber].x[point.x]); panel.dataset.controls = ""; draw(); } : null,
             head: ["side", ...Object.keys(fixed), how.y, how.x, variable.name],
             rows: () => panels.flatMap(panel => panel.z.flatMap((row, r) => row.map((value, c) =>
@@ -340,7 +347,7 @@ const Explorer = (() => {
         const scale = own.share && side.trace ? side.trace.get(Object.fromEntries(side.trace.variable.dims.map(dim => [dim, match(side, dim, place)]))) : 1;
         series.push({name: [sides.length > 1 ? side.name : "", one ? one.label : sides.length > 1 ? "" : words(variable.name)].filter(Boolean).join(" "), split: one ? one.label : "",
                      side: side.name.toLowerCase(), dash: i ? ["solid", "dash", "dot", "dashdot"][(each.length - i) % 4] : each.length > 1 ? "dash" : "solid",
-                     symbol: i ? "square" : "circle", x: side.along[how.x].map(p => (typeof p.value === "number" ? p.value : p.label)),
+                     x: side.along[how.x].map(p => (typeof p.value === "number" ? p.value : p.label)),
                      y: side.along[how.x].map(p => side.get({...place, [how.x]: p}) / scale)});
       });
     }
@@ -351,7 +358,7 @@ const Explorer = (() => {
       one.y = known.map(i => one.y[i]);
     }
     return lineSpec(variable, titleOf(variable, sides, fixed, own.share && sides[0].trace ? ", as share of the variance" : ""), how.x, series, fixed, sides,
-                    {names: series.some(one => one.x.some(x => typeof x === "string")), log: how.x === "component" && own.log, whole: Data.isTime(how.x), seriesDim: how.series});
+                    {names: series.some(one => one.x.some(x => typeof x === "string")), log: how.x === "component" && own.log, share: Boolean(own.share && sides[0].trace), whole: Data.isTime(how.x), seriesDim: how.series});
   }
 
   /* The place of another variable along a dimension that it shares with this one; thinned variables have fewer places. */
@@ -361,9 +368,10 @@ const Explorer = (() => {
   }
 
   function lineSpec(variable, title, x, series, fixed, sides, more) {
-    const head = ["side", ...Object.keys(fixed), ...(more.seriesDim ? [more.seriesDim] : []), x, variable.name];
+    const name = variable.name + (more.share ? "_share" : "");
+    const head = ["side", ...Object.keys(fixed), ...(more.seriesDim ? [more.seriesDim] : []), x, name];
     const sideOf = one => sides.find(side => side.name.toLowerCase() === one.side);
-    return {title, xTitle: dimWord(x), valueTitle: words(variable.name), series, head, ...more,
+    return {title, xTitle: dimWord(x), valueTitle: words(variable.name) + (more.share ? ", share of the variance" : ""), series, head, ...more,
             hover: (one, k, text) => `<b>${Draw.plain(one.name)}</b>${one.name === words(variable.name) ? "" : ` ${Draw.plain(words(variable.name))}`} <b>${valueText(variable, text)}</b><br>${Draw.plain(`${dimWord(x)} ${one.x[k]}`)}`,
             rows: () => series.flatMap(one => one.y.map((value, k) => [one.side.toUpperCase(), ...about(variable, sideOf(one), fixed), ...(more.seriesDim ? [one.split] : []), one.x[k], number(value)]))
               .filter(row => row[row.length - 1] !== "")};
@@ -372,8 +380,9 @@ const Explorer = (() => {
   /* ---- the address: a page that is loaded again, or a link, shows the same ---- */
 
   function keep() {
-    const at = new URLSearchParams({tab: state.tab, a: state.a.join("-")});
-    if (state.b) at.set("b", state.b.join("-"));
+    const numbers = points => points.map(point => Data.column("point")[point]).join("-");
+    const at = new URLSearchParams({tab: state.tab, a: numbers(state.a)});
+    if (state.b) at.set("b", numbers(state.b));
     const own = state.of[state.tab];
     if (own && own.measure) at.set("measure", own.measure);
     for (const [dim, index] of Object.entries((own && own.at) || {})) at.set(`at.${dim}`, index);
@@ -381,8 +390,8 @@ const Explorer = (() => {
   }
 
   function restore() {
-    const at = new URLSearchParams(location.hash.slice(1)), n = Data.size();
-    const points = text => (text || "").split("-").map(Number).filter(i => Number.isInteger(i) && i >= 0 && i < n);
+    const at = new URLSearchParams(location.hash.slice(1));
+    const points = text => (text || "").split("-").map(number => Data.column("point").indexOf(Number(number))).filter(i => i >= 0);
     const seeds = Data.axes().some(axis => axis.name === "seed");
     state.a = at.has("a") && points(at.get("a")).length ? points(at.get("a")) : seeds ? Data.find({...Data.choiceOf([0]), seed: "*"}) : [0];
     state.b = at.has("b") && points(at.get("b")).length ? points(at.get("b")) : null;
@@ -445,7 +454,7 @@ const Points = (() => {
       height: 460, head: ["point", ...Data.axes().map(one => one.name), own.x, own.y],
       hover: (one, k, text) => `<b>${Draw.plain(place(one.points[k]))}</b><br>${words(own.x)} ${number(one.x[k])}<br>${words(own.y)} ${text}`,
       click: point => { state.a = [series[point.curveNumber].points[point.pointNumber]]; refresh(); },
-      rows: () => series.flatMap(one => one.points.map((p, k) => [p, ...Data.axes().map(axis => Data.column(axis.name)[p]), number(one.x[k]), number(one.y[k])]))});
+      rows: () => series.flatMap(one => one.points.map((p, k) => [Data.column("point")[p], ...Data.axes().map(axis => Data.column(axis.name)[p]), number(one.x[k]), number(one.y[k])]))});
     table(points, state, refresh);
   }
 
@@ -481,7 +490,7 @@ const Points = (() => {
     const head = ["point", ...axes.map(axis => axis.text), ...names.map(name => name.replaceAll("_", " ")), "verdict", "choose"];
     const row = point => make("tr", {}, make("td", {}, String(Data.column("point")[point])), ...axes.map(axis => make("td", {}, textOf(axis, Data.column(axis.name)[point]))),
       ...names.map(name => make("td", {class: "number"}, number(Data.column(name)[point]) || "–")), make("td", {}, Data.column("verdict")[point] || ""),
-      make("td", {}, ...["a", "b"].map(side => make("button", {type: "button", class: "small", "aria-label": `point ${point} as ${side.toUpperCase()}`,
+      make("td", {}, ...["a", "b"].map(side => make("button", {type: "button", class: "small", "aria-label": `point ${Data.column("point")[point]} as ${side.toUpperCase()}`,
         onclick: () => { state[side] = [point]; refresh(); }}, side.toUpperCase()))));
     const made = make("table", {}, make("caption", {class: "unseen"}, "Points"), make("thead", {}, make("tr", {}, ...head.map(text => make("th", {scope: "col"}, text)))), make("tbody", {}, ...shown.map(row)));
     document.getElementById("points-table").replaceChildren(make("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": "table of points"}, made),
