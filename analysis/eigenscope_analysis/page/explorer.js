@@ -346,7 +346,8 @@ const Explorer = (() => {
         const place = {...at, ...(one ? {[how.series]: one} : {})};
         const scale = own.share && side.trace ? side.trace.get(Object.fromEntries(side.trace.variable.dims.map(dim => [dim, match(side, dim, place)]))) : 1;
         series.push({name: [sides.length > 1 ? side.name : "", one ? one.label : sides.length > 1 ? "" : words(variable.name)].filter(Boolean).join(" "), split: one ? one.label : "",
-                     side: side.name.toLowerCase(), dash: i ? ["solid", "dash", "dot", "dashdot"][(each.length - i) % 4] : each.length > 1 ? "dash" : "solid",
+                     side: side.name.toLowerCase(), dash: i === each.length - 1 ? "solid" : ["dash", "dot", "dashdot"][i % 3],
+                     symbol: (side.name === "B" ? "square" : "circle") + (i === each.length - 1 ? "" : "-open"),
                      x: side.along[how.x].map(p => (typeof p.value === "number" ? p.value : p.label)),
                      y: side.along[how.x].map(p => side.get({...place, [how.x]: p}) / scale)});
       });
