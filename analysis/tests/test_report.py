@@ -264,7 +264,7 @@ def test_resolutions_are_an_axis(write, tmp_path):
         for line, width in zip(lines, (1 / 16, 1 / 4)):
             np.testing.assert_array_equal(line.get_xdata(), [32, 64, 128])
             rows = sweep.points[sweep.points["width"] == width]
-            np.testing.assert_allclose(line.get_ydata(), 100 * rows.groupby("resolution")[column].mean(), rtol=1e-12)
+            np.testing.assert_allclose(np.asarray(line.get_ydata(), float), 100 * rows.groupby("resolution")[column].mean(), rtol=1e-12)
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["width 1/16", "width 1/4"]
     assert "95 % confidence intervals" in caption and "mean over seeds" in caption
     page = report.write(write(made), tmp_path / "report").read_text()
