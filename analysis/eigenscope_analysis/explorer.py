@@ -122,7 +122,7 @@ def described(sweep, points, title):
             "axes": axes, "columns": columns, "left_out": left_out,
             "labels": [", ".join(value_text(a, row[a]) for a in sweep.varying if a in row and str(row[a]) not in ("", "nan"))
                        for row in points.to_dict("records")],
-            "score_split": sweep.score_split}
+            "score_split": sweep.score_split, "foreign": bool(sweep.foreign)}
 
 
 def axis_of(sweep, points, name):

@@ -7,6 +7,7 @@ import hashlib
 import json
 import pathlib
 import re
+import shutil
 
 import handmade
 import numpy as np
@@ -108,13 +109,14 @@ def test_everything_is_installed():
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """(file, page): without the figures for print, which take most of the time."""
+    """(file, page): without the figures for print, which take most of the time. The page is a copy in another folder."""
     folder = tmp_path_factory.mktemp("page")
     path, patch = handmade.write(extended(), folder / "hand.h5"), pytest.MonkeyPatch()
     patch.setattr(figures, "ALL", ())
     found = report.write(path, folder / "report")
     patch.undo()
-    return path, found
+    shutil.move(found.parent, folder / "a copy, ä")
+    return path, folder / "a copy, ä/index.html"
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +186,7 @@ def test_a_reader_chooses_compares_and_hovers(browser, page):
             text = hover(browser, "chart-map", curve, layer, epoch)
             value = by_place[side, names[layer], str(epoch)]
             assert re.search(rf"(^|\D){re.escape(value)}(\D|$)", text) and names[layer] in text and text.startswith(side), (text, value)
+            assert ("dead, undersampled" in text) == (curve < 2) and ("output layer" in text) == (layer == 5 and curve < 2)
 
 
 def test_other_measures_and_views(browser):

@@ -82,6 +82,27 @@ const Data = (() => {
     return {variable, along, get};
   }
 
+  /* What else is known of a layer at points: the flags of its measurement, and the kind of layer. Of several seeds: what any seed has. */
+  async function notes(points) {
+    const find = name => meta.variables.find(variable => variable.name === name), found = [];
+    for (const [name, word] of [["flags", ""], ["layer_border", "border layer"], ["layer_tail", "tail"], ["layer_output", "output layer"]]) {
+      const variable = find(name);
+      if (!variable || name !== "flags" && meta.foreign) continue;
+      for (const point of points) found.push({word, ...await read(variable, [point])});
+    }
+    return at => {
+      const words = new Set();
+      for (const one of found) {
+        const dims = one.variable.dims;
+        if (!dims.every(dim => at[dim])) continue;
+        const value = one.get(Object.fromEntries(dims.map(dim => [dim, one.along[dim].find(place => place.value === at[dim].value) || {at: NaN}])));
+        if (one.word && value === 1) words.add(one.word);
+        if (!one.word && value > 0) one.variable.flags.words.forEach((word, i) => { if (value & one.variable.flags.numbers[i]) words.add(word); });
+      }
+      return [...words].join(", ").replaceAll("_", " ");
+    };
+  }
+
   /* ---- points ---- */
 
   const axes = () => meta.axes.filter(axis => axis.values.length > 1);
@@ -121,7 +142,7 @@ const Data = (() => {
     return `${first.replace(/(^|, )seed [^,]*/, "") || "the network"}, mean of ${points.length} seeds`;
   }
 
-  return {open, read, places, axes, column, size, find, choiceOf, nameOf, isLayer, isTime, isClass, meta: () => meta,
+  return {open, read, notes, places, axes, column, size, find, choiceOf, nameOf, isLayer, isTime, isClass, meta: () => meta,
           arrived: (name, text) => { waiting.get(name)(text); waiting.delete(name); }};
 })();
 

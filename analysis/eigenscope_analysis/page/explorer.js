@@ -198,11 +198,12 @@ const Explorer = (() => {
     const read = await Promise.all(points.map(side => Data.read(variable, side)));
     const trace = variable.name === "eigenvalues" && meta().variables.find(v => v.name === "trace");
     const traces = trace ? await Promise.all(points.map(side => Data.read(trace, side))) : [];
+    const notes = variable.dims.includes("layer") && variable.name !== "flags" ? await Promise.all(points.map(side => Data.notes(side))) : points.map(() => () => "");
     if (now !== drawing) return;
     told.textContent = "";
     controls(tab, variables, variable, how, read, own);
     document.getElementById("shown").textContent = `${words(variable.name)}. ${points.map((side, i) => `${i ? "B" : "A"}: ${Data.nameOf(side)}`).join(". ")}.`;
-    const sides = read.map((one, i) => ({name: i ? "B" : "A", points: points[i], ...one, trace: traces[i]}));
+    const sides = read.map((one, i) => ({name: i ? "B" : "A", points: points[i], ...one, trace: traces[i], notes: notes[i]}));
     const fixed = Object.fromEntries(how.rest.map(dim => [dim, own.at[dim]]));
     if (how.y) {
       await chart("map", variable).show(heatOf(variable, how, sides, fixed, own, tab));
@@ -299,7 +300,7 @@ const Explorer = (() => {
   function heatOf(variable, how, sides, fixed, own, tab) {
     const panels = sides.map(side => {
       const at = atOf(side, fixed), x = shown(side, how.x, how.y, at), y = side.along[how.y];
-      return {name: side.name, side, x: x.map(p => p.label), y: y.map(p => p.label),
+      return {name: side.name, side, notes: (row, column) => side.notes({...at, [how.y]: y[row], [how.x]: x[column]}), x: x.map(p => p.label), y: y.map(p => p.label),
               z: y.map(row => x.map(place => side.get({...at, [how.y]: row, [how.x]: place})))};
     });
     if (panels.length === 2) {
@@ -312,13 +313,14 @@ const Explorer = (() => {
     const where = (panel, row, column) => `${Draw.plain(`${dimWord(how.y)} ${panel.y[row]}`)}<br>${Draw.plain(`${dimWord(how.x)} ${panel.x[column]}`)}`;
     return {title: titleOf(variable, sides, fixed), xTitle: dimWord(how.x), yTitle: dimWord(how.y), valueTitle: words(variable.name), panels,
             names: Data.isLayer(how.x) || Data.isClass(how.x),
-            hover: (panel, row, column, text) => `<b>${panel.name}</b> ${Draw.plain(words(variable.name))} <b>${panel.difference ? text || "not measured" : valueText(variable, text)}</b><br>${where(panel, row, column)}`,
+            hover: (panel, row, column, text) => `<b>${panel.name}</b> ${Draw.plain(words(variable.name))} <b>${panel.difference ? text || "not measured" : valueText(variable, text)}</b><br>${where(panel, row, column)}${panel.notes ? noted(panel.notes(row, column)) : ""}`,
             click: tab === "layers" && Data.isTime(how.x) ? point => { own.at[how.x] = indexOf(sides[0].along[how.x], panels[point.curveNumber].x[point.x]); panel.dataset.controls = ""; draw(); } : null,
             head: ["side", ...Object.keys(fixed), how.y, how.x, variable.name],
             rows: () => panels.flatMap(panel => panel.z.flatMap((row, r) => row.map((value, c) =>
               [panel.name, ...about(variable, sides[0], fixed), panel.y[r], panel.x[c], number(value)])).filter(row => row[row.length - 1] !== ""))};
   }
 
+  const noted = text => (text ? `<br>${Draw.plain(text)}` : "");
   const indexOf = (places, label) => Math.max(0, places.findIndex(place => place.label === label));
 
   /* Times at which anything was measured; other dimensions whole. */
@@ -333,7 +335,8 @@ const Explorer = (() => {
     const series = sides.map(side => {
       const at = atOf(side, all);
       return {name: sides.length > 1 ? side.name : words(variable.name), side: side.name.toLowerCase(), dash: side.name === "B" ? "dash" : "solid",
-              x: side.along[how.y].map(p => p.label), y: side.along[how.y].map(row => side.get({...at, [how.y]: row}))};
+              notes: k => side.notes({...at, [how.y]: side.along[how.y][k]}), x: side.along[how.y].map(p => p.label),
+              y: side.along[how.y].map(row => side.get({...at, [how.y]: row}))};
     });
     return lineSpec(variable, titleOf(variable, sides, all), how.y, series, all, sides, {names: true, none: `Nothing was measured at ${dimWord(how.x)} ${placeOf(sides[0], how.x, own.at[how.x]).label}.`});
   }
@@ -373,7 +376,7 @@ const Explorer = (() => {
     const head = ["side", ...Object.keys(fixed), ...(more.seriesDim ? [more.seriesDim] : []), x, name];
     const sideOf = one => sides.find(side => side.name.toLowerCase() === one.side);
     return {title, xTitle: dimWord(x), valueTitle: words(variable.name) + (more.share ? ", share of the variance" : ""), series, head, ...more,
-            hover: (one, k, text) => `<b>${Draw.plain(one.name)}</b>${one.name === words(variable.name) ? "" : ` ${Draw.plain(words(variable.name))}`} <b>${valueText(variable, text)}</b><br>${Draw.plain(`${dimWord(x)} ${one.x[k]}`)}`,
+            hover: (one, k, text) => `<b>${Draw.plain(one.name)}</b>${one.name === words(variable.name) ? "" : ` ${Draw.plain(words(variable.name))}`} <b>${valueText(variable, text)}</b><br>${Draw.plain(`${dimWord(x)} ${one.x[k]}`)}${one.notes ? noted(one.notes(k)) : ""}`,
             rows: () => series.flatMap(one => one.y.map((value, k) => [one.side.toUpperCase(), ...about(variable, sideOf(one), fixed), ...(more.seriesDim ? [one.split] : []), one.x[k], number(value)]))
               .filter(row => row[row.length - 1] !== "")};
   }
