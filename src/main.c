@@ -17,6 +17,7 @@ static const command_t commands[] = {
     {"plan", es_cli_plan, "JOB", "list the points of a job with their cost"},
     {"run", es_cli_run, "JOB", "compute the points that have no result yet (several ranks: under mpirun or srun)"},
     {"status", es_cli_status, "JOB", "show which points are complete, diverged or missing"},
+    {"search", es_cli_search, "JOB", "show what the search of a job has decided, and why"},
     {"merge", es_cli_merge, "JOB --to FILE.h5", "write all results of a job into one file"},
     {"show", es_cli_show, "FILE.h5", "print a result file as a table, csv or json"},
     {"report", es_cli_report_command, "FILE.h5 --to FOLDER",

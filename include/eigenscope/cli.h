@@ -59,6 +59,7 @@ int es_cli_launched_rank(void);
 int es_cli_plan(int argc, char **argv);
 int es_cli_run(int argc, char **argv); /* calls MPI_Init, like doctor, bench, and data pack under a launcher */
 int es_cli_status(int argc, char **argv);
+int es_cli_search(int argc, char **argv);
 int es_cli_show(int argc, char **argv);
 int es_cli_merge(int argc, char **argv);
 int es_cli_report_command(int argc, char **argv);

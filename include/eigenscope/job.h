@@ -13,6 +13,23 @@
 
 typedef struct es_job es_job_t;
 
+/** `search`: which points of the grid a run computes, and how far (search.h). */
+typedef enum es_search_kind { ES_SEARCH_NONE, ES_SEARCH_SMALLEST, ES_SEARCH_HALVING } es_search_kind_t;
+typedef enum es_search_by { ES_SEARCH_BY_ACCURACY, ES_SEARCH_BY_SATURATION, ES_SEARCH_BYS } es_search_by_t;
+typedef struct es_search_settings {
+  es_search_kind_t kind;
+  const char *axis;  /**< smallest: the axis whose smallest good value is wanted */
+  int32_t goal;      /**< smallest: index of the word */
+  double accuracy;   /**< smallest: a value is good if its accuracy is at most this much below the best */
+  int32_t look;      /**< smallest: epoch after which the saturation is read */
+  es_epochs_t rungs; /**< halving: epochs after which points are compared */
+  es_ratio_t keep;   /**< halving: share that goes on */
+  es_search_by_t by; /**< halving: what is compared; more is better */
+  int n_over;
+  const char *over[ES_AXES_MAX]; /**< axes: each combination of their values is a problem of its own */
+  int32_t line;                  /**< of the section, for messages */
+} es_search_settings_t;
+
 enum { ES_JOB_TEXT_MAX = 4 << 20 }; /**< bytes of a job file */
 
 /** One axis of a block: name and its values, as YAML scalars with their lines. Borrowed from the job. */
@@ -52,6 +69,9 @@ const char *es_job_output(const es_job_t *job);
 /** A point with the settings that all points share (sections train, measure, checkpoint), other fields at defaults, no
  * axes. Borrowed. */
 const es_point_t *es_job_base(const es_job_t *job);
+
+/** The section `search`; its kind is ES_SEARCH_NONE without the section. Borrowed, with its texts. */
+const es_search_settings_t *es_job_search(const es_job_t *job);
 
 /** Datasets in file order; then the built-in fashion-mnist if the grid names it and the file does not define it. Paths
  * are absolute. */

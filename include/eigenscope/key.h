@@ -30,6 +30,7 @@ typedef enum es_key_type {
   ES_KEY_EPOCHS,      /* es_epochs_t */
   ES_KEY_FAMILY,      /* es_model_spec_t: an architecture, described by a row of src/network/families.c */
   ES_KEY_DESCRIPTION, /* part of a description of a network, which the job reads (src/job/description.c) */
+  ES_KEY_OTHER,       /* read by the file of its section */
   ES_KEY_LIMIT,       /* es_dataset_entry_t */
   ES_KEY_NORMALIZE,   /* es_dataset_entry_t */
   ES_KEY_SECTION,     /* a mapping whose keys belong to section "<section>.<name>" */

@@ -92,6 +92,8 @@ typedef struct es_pipeline {
   void (*resumed)(void *context, const es_point_t *point, int32_t epoch);
   /** Called on the leader after an error that was handled; may be NULL. */
   void (*warn)(void *context, const char *message);
+  int32_t until;   /**< epoch after which a trained point stops, with its state kept and outcome "stopped"; 0: none */
+  bool stopped;    /**< out: the last point stopped there */
   double *profile; /**< or NULL; out: seconds of training by es_kind_t on this rank, added to the values */
   double stage_seconds[ES_STAGES]; /**< out: seconds of the last point on this rank */
   double share;                    /**< out: share of the last point's epochs that this call finished, 0 to 1 */
@@ -100,10 +102,11 @@ typedef struct es_pipeline {
 /** Runs one point: trains (resumes from a state if there is one), measures, and writes <output>/points/<id>.h5. `point`
  * is bound.
  *
- * ES_OK: the file exists, outcome "complete". ES_DIVERGED: the file exists, outcome "diverged", with the epochs so far.
- * ES_STOPPED: told to stop, or the next epoch does not fit into the time that is left; the last saved state remains, or
- * the state of the last epoch if the point stopped between epochs. Other codes: the machine or an
- * input failed; no result was written. Collective over comm; all ranks return the same code. */
+ * ES_OK: the file exists, outcome "complete", or "stopped" if `until` is before the end. ES_DIVERGED: the file exists,
+ * outcome "diverged", with the epochs so far. ES_STOPPED: told to stop, or the next epoch does not fit into the time
+ * that is left; the last saved state remains, or the state of the last epoch if the point stopped between epochs. Other
+ * codes: the machine or an input failed; no result was written. Collective over comm; all ranks return the same code.
+ */
 es_code_t es_pipeline_point(es_pipeline_t *pipeline, const es_point_t *point, const char *point_id,
                             const es_dataset_t *dataset, es_status_t *status);
 

@@ -33,18 +33,20 @@ typedef struct es_known {
 
 /** Outcome of a run. */
 typedef struct es_run {
-  es_plan_t plan;           /**< owned */
-  es_selection_t selection; /**< owned; the requested points */
-  int64_t n_pending;        /**< requested points without a result before this run */
-  int64_t failed;           /**< number of points in this run, over all ranks */
-  int64_t epochs;           /**< number of epochs that all groups finished in this run */
-  int64_t stopped;          /**< pending points that this run did not finish, over all ranks */
-  es_selection_t begun;     /**< owned, on rank 0: those of them that this run started */
-  es_selection_t waiting;   /**< owned, on rank 0: those of them that it did not start */
-  bool short_of_time;       /**< on rank 0: some were not started because they need more time than was left */
-  int64_t done, diverged;   /**< requested points that were so before this run; on rank 0 */
-  int64_t unreadable;       /**< requested points left out, because their results could not be read; on rank 0 */
-  es_known_t *known;        /**< owned; for each requested point; on rank 0 */
+  es_plan_t plan;             /**< owned */
+  es_selection_t selection;   /**< owned; the requested points */
+  int64_t n_pending;          /**< requested points without a result before this run */
+  int64_t failed;             /**< number of points in this run, over all ranks */
+  int64_t epochs;             /**< number of epochs that all groups finished in this run */
+  int64_t stopped;            /**< pending points that this run did not finish, over all ranks */
+  es_selection_t begun;       /**< owned, on rank 0: those of them that this run started */
+  es_selection_t waiting;     /**< owned, on rank 0: those of them that it did not start */
+  bool short_of_time;         /**< on rank 0: some were not started because they need more time than was left */
+  int64_t done, diverged;     /**< requested points that were so before this run; on rank 0 */
+  int64_t paused;             /**< requested points that a search had stopped early; on rank 0 */
+  int64_t problems, answered; /**< of a search, after the run; on rank 0 */
+  int64_t unreadable;         /**< requested points left out, because their results could not be read; on rank 0 */
+  es_known_t *known;          /**< owned; for each requested point; on rank 0 */
   int64_t n_known;
 } es_run_t;
 
@@ -82,16 +84,19 @@ void es_results_summarize(const es_plan_t *plan, int64_t index, const es_known_t
  * nothing if the plan does not have the dataset. */
 void es_results_compare(const es_plan_t *plan, int64_t index, es_result_summary_t *summary);
 
-/** "missing", "complete", "diverged", "damaged", "unreadable" or "unfit". Static storage. */
+/** "missing", "complete", "diverged", "damaged", "unreadable", "unfit" or "stopped". Static storage. */
 const char *es_outcome_word(es_outcome_t outcome);
 
 /** Status of the points of a selection, from the files of results and states. */
 typedef struct es_results {
   int64_t counts[ES_OUTCOMES]; /**< by es_outcome_t */
   int64_t started;             /**< points with a state but without a valid result */
+  int64_t problems, answered;  /**< of a search */
+  int64_t left_out;            /**< points without a result that a search does not need */
   int64_t running, stale;      /**< points without a valid result by their sign of life (live.h) */
   es_kinds_t kinds;            /**< of the complete and diverged points */
-  es_selection_t missing;      /**< owned; includes points with a damaged, unreadable or unfit result */
+  es_selection_t missing;      /**< owned; includes points with a damaged, unreadable or unfit result, and points that a
+                                    search has stopped, except those that a search does not need any more */
 } es_results_t;
 
 /** Inspects all points and appends a table of them, or with `json` a JSON document (slurm/README.md has its keys); if

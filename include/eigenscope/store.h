@@ -233,7 +233,7 @@ typedef struct es_result_header {
   const char *point_id;    /**< `point_id` */
   const char *job_name;    /**< `job_name` */
   const char *job;         /**< `job`: the resolved YAML */
-  const char *outcome;     /**< "complete" or "diverged" */
+  const char *outcome;     /**< "complete", "diverged" or "stopped" */
   const char *reason;      /**< "" if complete */
   int32_t stopped_at;      /**< `stopped_at_epoch`: epoch at which training ended early, or 0 */
   const char *train_mode;  /**< "training" (activations of the training passes), "inference", or
@@ -265,8 +265,13 @@ typedef enum es_outcome {
   ES_OUTCOME_DAMAGED,
   ES_OUTCOME_UNREADABLE, /**< the machine failed to read the file, which may be sound (I/O error, no permission) */
   ES_OUTCOME_UNFIT,      /**< a sound file that is not of this job (es_results_compare in run.h) */
+  ES_OUTCOME_STOPPED,    /**< a search has stopped the point early; its state is kept, and it can go on */
   ES_OUTCOMES
 } es_outcome_t;
+/** True if there is a sound result of this job. */
+static inline bool es_outcome_is_sound(es_outcome_t outcome) {
+  return outcome == ES_OUTCOME_COMPLETE || outcome == ES_OUTCOME_DIVERGED || outcome == ES_OUTCOME_STOPPED;
+}
 /** The instruction sets and libraries that computed the points of a sweep. Points of different kinds may differ in
  * their last bits. Start from {0}. */
 enum { ES_KIND_SIZE = 192, ES_KINDS_MAX = 16 };
@@ -296,6 +301,22 @@ typedef struct es_result_summary {
   double mean_saturation; /**< eval split (train if eval is not measured), headline delta (saturation.h), last measured
                              epoch, mean over layers without the output layer and flagged layers */
 } es_result_summary_t;
+
+/** Accuracy and saturation of a result over the epochs that it has finished. */
+typedef struct es_curve {
+  es_outcome_t outcome; /**< complete, diverged or stopped */
+  int32_t epochs;       /**< E */
+  int64_t n;
+  int32_t *epoch;                /**< owned; n */
+  double *accuracy, *saturation; /**< owned; n each: of the eval split, NaN if not measured; saturations as in
+                                    es_result_summary_t */
+} es_curve_t;
+/** Reads the curve of a result file. ES_INPUT for a damaged file, ES_SYSTEM if the machine fails to read it. The caller
+ * destroys *out in any case. */
+es_code_t es_curve_read(es_curve_t *out, const char *path, es_status_t *status);
+void es_curve_destroy(es_curve_t *curve);
+/** The last number of `values` (accuracy or saturation of the curve) up to an epoch; NaN if there is none. */
+double es_curve_at(const es_curve_t *curve, const double *values, int32_t epoch);
 
 /** Reads attributes and the few numbers of the summary. A file that does not exist is ES_OUTCOME_MISSING; a file that
  * does not open or lacks required content is ES_OUTCOME_DAMAGED, one that the machine fails to read

@@ -7,6 +7,7 @@ static const es_page_t *const pages[] = {
     &es_page_plan,
     &es_page_run,
     &es_page_status,
+    &es_page_search,
     &es_page_merge,
     &es_page_show,
     &es_page_report,

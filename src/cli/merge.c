@@ -2,6 +2,7 @@
 #include "eigenscope/merge.h"
 #include "cli_internal.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/search.h"
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
@@ -64,17 +65,22 @@ static es_code_t write_merged(const es_plan_t *plan, es_merge_t *merge, const ch
 
 static void print_survey(const es_results_t *results, int64_t n, const char *to, const char *missing) {
   const int64_t complete = results->counts[ES_OUTCOME_COMPLETE], diverged = results->counts[ES_OUTCOME_DIVERGED];
+  const int64_t stopped = results->counts[ES_OUTCOME_STOPPED];
   struct stat facts;
-  if (complete + diverged == 0) {
+  if (complete + diverged + stopped == 0) {
     printf("nothing to merge: none of %lld point%s is complete or diverged\n", (long long)n, n == 1 ? "" : "s");
   } else {
-    printf("merged %lld of %lld point%s (%lld complete, %lld diverged) into %s", (long long)(complete + diverged),
-           (long long)n, n == 1 ? "" : "s", (long long)complete, (long long)diverged, to);
+    printf("merged %lld of %lld point%s (%lld complete, %lld diverged", (long long)(complete + diverged + stopped),
+           (long long)n, n == 1 ? "" : "s", (long long)complete, (long long)diverged);
+    if (stopped > 0) printf(", %lld stopped early", (long long)stopped);
+    printf(") into %s", to);
     const int reason = stat(to, &facts) == 0 ? 0 : errno;
     if (reason == 0) printf(", %.1f MB", (double)facts.st_size * 1e-6);
     putchar('\n');
     if (reason != 0) fprintf(stderr, "eigenscope: warning: %s: the size is unknown: %s\n", to, strerror(reason));
   }
+  if (results->left_out > 0)
+    printf("left out by the search: %lld point%s\n", (long long)results->left_out, es_plural(results->left_out));
   if (results->missing.n > 0) printf("missing: %s\n", missing);
 }
 
@@ -89,8 +95,7 @@ static es_code_t print_kinds(const es_merge_t *merge, int64_t n, es_status_t *st
     points.n = 0;
     for (int64_t i = 0; i < n; i++) {
       const es_outcome_t outcome = es_merge_outcome(merge, i);
-      const bool merged = outcome == ES_OUTCOME_COMPLETE || outcome == ES_OUTCOME_DIVERGED;
-      if (merged && es_merge_kind(merge, i) == k) points.index[points.n++] = i;
+      if (es_outcome_is_sound(outcome) && es_merge_kind(merge, i) == k) points.index[points.n++] = i;
     }
     es_text_append(&text, "  %s: points ", kinds->name[k]);
     es_selection_print(&points, &text);
@@ -115,9 +120,10 @@ static const char *fit_id(const es_plan_t *plan, int64_t index) {
 }
 
 /* Merges the points of these ids. *again: damage was found while writing, so nothing was written. */
-static es_code_t merge_ids(const es_plan_t *plan, const char *const *ids, const char *to, unsigned how,
-                           es_results_t *results, bool *again, es_status_t *status) {
+static es_code_t merge_ids(const es_plan_t *plan, const es_search_t *search, const char *const *ids, const char *to,
+                           unsigned how, es_results_t *results, bool *again, es_status_t *status) {
   const int64_t n = es_grid_count(plan->grid);
+  int64_t left = 0;
   es_selection_t *missing = &results->missing;
   es_merge_t *merge = NULL;
   es_text_t list = {0};
@@ -125,11 +131,15 @@ static es_code_t merge_ids(const es_plan_t *plan, const char *const *ids, const 
   for (int64_t i = 0; i < n; i++) {
     const es_outcome_t outcome = es_merge_outcome(merge, i);
     results->counts[outcome]++;
-    if (outcome != ES_OUTCOME_COMPLETE && outcome != ES_OUTCOME_DIVERGED) missing->index[missing->n++] = i;
+    const bool over = search != NULL && es_search_is_over(search, i), needed = !over && outcome == ES_OUTCOME_STOPPED;
+    left += es_outcome_is_sound(outcome);
+    results->left_out += over && outcome == ES_OUTCOME_MISSING;
+    if ((!es_outcome_is_sound(outcome) && !(over && outcome == ES_OUTCOME_MISSING)) || needed)
+      missing->index[missing->n++] = i;
   }
   es_selection_print(missing, &list);
   if (list.failed) es_out_of_memory(status, "merge", "the list of missing points");
-  if (status->code == ES_OK && missing->n < n) write_merged(plan, merge, to, es_text_get(&list), status);
+  if (status->code == ES_OK && left > 0) write_merged(plan, merge, to, es_text_get(&list), status);
   if (status->code == ES_OK) print_survey(results, n, to, es_text_get(&list));
   if (status->code == ES_OK && es_merge_kinds(merge)->n > 1) print_kinds(merge, n, status);
   *again = es_merge_is_damaged(merge);
@@ -142,6 +152,7 @@ static es_code_t merge_plan(const es_plan_t *plan, const char *to, bool spectra,
   const int64_t n = es_grid_count(plan->grid);
   const unsigned how = spectra ? ES_MERGE_SPECTRA : 0;
   bool again = false;
+  es_search_t *search = NULL;
   const char **ids = es_allocate((size_t)n, sizeof *ids);
   es_results_t results = {.missing = {.index = es_allocate((size_t)n, sizeof(int64_t))}};
   if (ids == NULL || results.missing.index == NULL) {
@@ -149,14 +160,17 @@ static es_code_t merge_plan(const es_plan_t *plan, const char *to, bool spectra,
     goto out;
   }
   for (int64_t i = 0; i < n; i++) ids[i] = fit_id(plan, i);
-  merge_ids(plan, ids, to, how, &results, &again, status);
+  if (es_job_search(plan->job)->kind != ES_SEARCH_NONE && es_search_create(&search, plan, status) == ES_OK)
+    es_search_look(search, status);
+  if (status->code == ES_OK) merge_ids(plan, search, ids, to, how, &results, &again, status);
   if (again) { /* rare: read all numbers first, to learn which points are damaged */
     results = (es_results_t){.missing = {.index = results.missing.index}};
     *status = (es_status_t){0};
-    merge_ids(plan, ids, to, how | ES_MERGE_CAREFUL, &results, &again, status);
+    merge_ids(plan, search, ids, to, how | ES_MERGE_CAREFUL, &results, &again, status);
   }
   *result = es_cli_results_code(&results);
 out:
+  es_search_destroy(search);
   es_results_destroy(&results);
   es_free(ids);
   return status->code;

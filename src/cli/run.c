@@ -191,6 +191,9 @@ static int64_t print_summary(const es_run_t *run, const es_run_settings_t *setti
   append_left(&text, "stopped", &run->begun, "");
   append_left(&text, "not started", &run->waiting,
               run->short_of_time ? ", because they need more time than was left" : "");
+  if (run->problems > 0)
+    es_text_append(&text, "search: %lld of %lld problem%s answered\n", (long long)run->answered,
+                   (long long)run->problems, es_plural(run->problems));
   print_next(run, settings, unsound + run->failed > 0, &text);
   if (text.failed)
     fprintf(stderr,

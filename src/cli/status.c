@@ -1,5 +1,6 @@
 /* eigenscope status JOB: shows which points are done, according to the result files. */
 #include "cli_internal.h"
+#include "eigenscope/search.h"
 #include "eigenscope/terminal.h"
 #include <stdio.h>
 #include <unistd.h>
@@ -69,7 +70,7 @@ static int survey(const es_arguments_t *arguments, es_status_t *status) {
   /* Shares of --task depend on costs, and so on the datasets. Without --task the datasets may be missing. */
   ES_TRY((task != NULL ? es_plan_create : es_plan_open)(&plan, &request, status));
   es_plan_inspect_for_all(&plan);
-  if (es_plan_select(&plan, request.points, task, &selection, status) == ES_OK) {
+  if (es_search_select(&plan, request.points, task, &selection, status) == ES_OK) {
     if (follows)
       es_cli_follow(&plan, &selection, every, es_terminal_is_own(STDOUT_FILENO), &results, status);
     else
@@ -84,13 +85,21 @@ static int survey(const es_arguments_t *arguments, es_status_t *status) {
     es_text_append(&text, "\n%lld point%s: %lld complete, %lld diverged, %lld damaged, %lld missing",
                    (long long)selection.n, selection.n == 1 ? "" : "s", (long long)counts[ES_OUTCOME_COMPLETE],
                    (long long)counts[ES_OUTCOME_DIVERGED], (long long)counts[ES_OUTCOME_DAMAGED],
-                   (long long)counts[ES_OUTCOME_MISSING]);
+                   (long long)(counts[ES_OUTCOME_MISSING] - results.left_out));
     if (counts[ES_OUTCOME_UNREADABLE] > 0)
       es_text_append(&text, ", %lld unreadable", (long long)counts[ES_OUTCOME_UNREADABLE]);
     if (counts[ES_OUTCOME_UNFIT] > 0) es_text_append(&text, ", %lld unfit", (long long)counts[ES_OUTCOME_UNFIT]);
+    if (counts[ES_OUTCOME_STOPPED] > 0)
+      es_text_append(&text, ", %lld stopped early", (long long)counts[ES_OUTCOME_STOPPED]);
     append_states(&results, &text);
     es_text_append(&text, " in %s/points/\n", plan.output);
     es_kinds_print(&results.kinds, &text);
+    if (results.problems > 0)
+      es_text_append(&text,
+                     "search: %lld of %lld problem%s answered, %lld point%s left out; eigenscope search %s "
+                     "--explain says why\n",
+                     (long long)results.answered, (long long)results.problems, es_plural(results.problems),
+                     (long long)results.left_out, es_plural(results.left_out), es_job_path(plan.job));
     const int64_t others = es_results_others(&plan);
     if (others > 0)
       es_text_append(&text, "%lld other result%s there, of other versions of this job or of other jobs\n",

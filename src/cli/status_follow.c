@@ -3,6 +3,7 @@
 #include "eigenscope/clock.h"
 #include "eigenscope/live.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/search.h"
 #include "eigenscope/terminal.h"
 #include <math.h>
 #include <stdio.h>
@@ -24,8 +25,9 @@ typedef struct follow {
   const es_plan_t *plan;
   const es_selection_t *selection;
   es_results_t *results;
-  es_known_t *known; /* owned; complete and diverged points, which are read once */
-  seen_t *seen;      /* owned; of the last look */
+  es_search_t *search; /* owned; NULL without */
+  es_known_t *known;   /* owned; complete and diverged points, which are read once */
+  seen_t *seen;        /* owned; of the last look */
   int64_t n_seen;
   counts_t counts;
   es_varying_t varying;
@@ -41,11 +43,13 @@ static es_code_t look_at(follow_t *f, int64_t i, es_live_look_t *look, es_status
   es_results_compare(f->plan, index, &summary);
   const es_outcome_t outcome = summary.outcome;
   const bool sound = outcome == ES_OUTCOME_COMPLETE || outcome == ES_OUTCOME_DIVERGED;
+  const bool rests = outcome == ES_OUTCOME_MISSING || outcome == ES_OUTCOME_STOPPED;
   f->results->counts[outcome]++;
+  if (rests && f->search != NULL && es_search_is_over(f->search, index)) return ES_OK;
   f->results->missing.n += !sound;
   f->counts.done += outcome == ES_OUTCOME_COMPLETE;
   if (sound && f->known[i].outcome == ES_OUTCOME_MISSING) (void)es_results_remember(&f->known[i], &summary);
-  if (outcome != ES_OUTCOME_MISSING && outcome != ES_OUTCOME_DAMAGED) {
+  if (!rests && outcome != ES_OUTCOME_DAMAGED) {
     f->counts.failed += outcome != ES_OUTCOME_COMPLETE;
     return ES_OK;
   }
@@ -67,6 +71,7 @@ static es_code_t look_at_all(follow_t *f, es_status_t *status) {
   *f->results = (es_results_t){0};
   f->counts = (counts_t){0};
   f->n_seen = 0;
+  if (f->search != NULL) ES_TRY(es_search_look(f->search, status));
   for (int64_t i = 0; i < f->selection->n; i++) ES_TRY(look_at(f, i, &look, status));
   return ES_OK;
 }
@@ -115,6 +120,9 @@ static void append_counts(const follow_t *f, es_text_t *out) {
   char text[32];
   es_text_append(out, "%lld done, %lld running, %lld waiting, %lld failed, %lld stale", (long long)c->done,
                  (long long)c->running, (long long)c->waiting, (long long)c->failed, (long long)c->stale);
+  if (f->search != NULL)
+    es_text_append(out, "; %lld of %lld problems answered", (long long)es_search_answered(f->search),
+                   (long long)es_search_problems(f->search));
   if (c->running > 0 && isfinite(left)) es_text_append(out, "; %s left", es_clock_duration(left, text));
 }
 
@@ -227,6 +235,8 @@ es_code_t es_cli_follow(const es_plan_t *plan, const es_selection_t *selection, 
   es_varying_find(plan, &f.varying);
   f.known = es_allocate_zero((size_t)selection->n, sizeof *f.known);
   if (f.known == NULL) es_out_of_memory(status, "status", "%lld points", (long long)selection->n);
+  if (status->code == ES_OK && es_job_search(plan->job)->kind != ES_SEARCH_NONE)
+    es_search_create(&f.search, plan, status);
   while (status->code == ES_OK && look_at_all(&f, status) == ES_OK) {
     const bool changed = memcmp(&said, &f.counts, sizeof said) != 0;
     if (terminal) {
@@ -241,6 +251,7 @@ es_code_t es_cli_follow(const es_plan_t *plan, const es_selection_t *selection, 
     nanosleep(&(struct timespec){(time_t)every, 0}, NULL);
   }
   for (int64_t i = 0; f.known != NULL && i < selection->n; i++) es_free(f.known[i].reason);
+  es_search_destroy(f.search);
   es_free(f.known);
   es_free(f.seen);
   return status->code;

@@ -196,6 +196,26 @@ static void add_entry(es_text_t *entries, es_text_t *entry) {
   es_text_destroy(entry);
 }
 
+static void append_search(es_text_t *out, const es_job_t *job, bool lines) {
+  const es_search_settings_t *s = es_job_search(job);
+  const bool halves = s->kind == ES_SEARCH_HALVING;
+  char number[32];
+  if (s->kind == ES_SEARCH_NONE) return;
+  es_text_append(out, "search:");
+  es_job_print_line(lines ? s->line : 0, out);
+  if (!halves)
+    es_text_append(out, "  axis: %s\n  goal: smallest\n  accuracy: %s\n  look: %d\n", s->axis,
+                   es_text_double(s->accuracy, number), s->look);
+  es_text_append(out, "  over: [");
+  for (int i = 0; i < s->n_over; i++) es_text_append(out, "%s%s", i > 0 ? ", " : "", s->over[i]);
+  es_text_append(out, "]\n");
+  if (!halves) return;
+  es_text_append(out, "  halving:\n    rungs: [");
+  for (int i = 0; i < s->rungs.n; i++) es_text_append(out, "%s%d", i > 0 ? ", " : "", s->rungs.list[i]);
+  es_text_append(out, "]\n    keep: %lld/%lld\n    by: %s\n", (long long)s->keep.numerator,
+                 (long long)s->keep.denominator, s->by == ES_SEARCH_BY_SATURATION ? "saturation" : "accuracy");
+}
+
 /* `lines`: with the lines of the job file as comments. */
 static void append_job(const es_grid_t *grid, const es_job_t *job, bool lines, es_text_t *out) {
   enum { OWN_AXES = 6 }; /* dataset, model, width, classes, resolution, seed, which every point has */
@@ -226,6 +246,7 @@ static void append_job(const es_grid_t *grid, const es_job_t *job, bool lines, e
   }
   if (es_source_has_network(first.source)) append_entries(out, &models, &datasets);
   append_settings(out, &first, job);
+  append_search(out, job, lines);
 }
 
 void es_grid_describe(const es_grid_t *grid, const es_job_t *job, es_text_t *out) {

@@ -157,6 +157,7 @@ static es_code_t read_job(es_job_t *job, es_status_t *status) {
     ES_TRY_ALL(&job->tree, es_axes_read(job, status), status);
   ES_TRY(es_faults_conclude(job->tree.faults, STAGE, status));
   ES_TRY(es_sources_check_axes(job, status));
+  ES_TRY(es_search_read(job, status));
   ES_TRY(check_projection(job, status));
   ES_TRY(check_weights(job, status));
   ES_TRY(check_similarity(job, status));
@@ -285,6 +286,10 @@ const char *es_job_output(const es_job_t *job) {
 
 const es_point_t *es_job_base(const es_job_t *job) {
   return &job->base;
+}
+
+const es_search_settings_t *es_job_search(const es_job_t *job) {
+  return &job->search;
 }
 
 int es_job_n_datasets(const es_job_t *job) {

@@ -48,6 +48,7 @@ struct es_job {
   es_checkpoints_settings_t checkpoints;
   es_activations_settings_t activations;
   es_moments_settings_t moments;
+  es_search_settings_t search;
   int n_datasets, n_models, n_blocks;
   es_dataset_spec_t *datasets; /* with space for the built-in dataset, which the grid may name */
   es_model_spec_t *models;
@@ -98,5 +99,8 @@ es_code_t es_axes_read(es_job_t *job, es_status_t *status);
 es_code_t es_sources_read(es_job_t *job, es_status_t *status);
 /* sources.c: checks that files of moments and the axes of the grid name each other. */
 es_code_t es_sources_check_axes(const es_job_t *job, es_status_t *status);
+
+/* search.c: reads the section `search` and checks it against the grid. */
+es_code_t es_search_read(es_job_t *job, es_status_t *status);
 
 #endif

@@ -19,6 +19,7 @@
 #define CHECKPOINTS(field) offsetof(es_checkpoints_settings_t, field)
 #define ACTIVATIONS(field) offsetof(es_activations_settings_t, field)
 #define MOMENTS(field)     offsetof(es_moments_settings_t, field)
+#define SEARCH(field)      offsetof(es_search_settings_t, field)
 
 /* ---- conditions under which a setting changes results ---- */
 
@@ -243,6 +244,26 @@ static const es_key_t others[] = {
             "processes"},
     {"moments", "epochs", ES_KEY_EPOCHS, MOMENTS(epochs), 0, 100000, .fallback = "[1, 5, 10]",
      .form = "a list of epochs", .doc = "epochs to measure; without this key, all epochs in the files"},
+
+    {"search", "axis", ES_KEY_TEXT, SEARCH(axis), .fallback = "width",
+     .form = "an axis of the grid whose values are numbers", .doc = "the smallest good value of this axis is searched"},
+    {"search", "goal", ES_KEY_CHOICE, SEARCH(goal), .choices = WORDS(1, "smallest"), .fallback = "smallest",
+     .doc = "what is searched on the axis"},
+    {"search", "accuracy", ES_KEY_REAL, SEARCH(accuracy), .bounds = ES_BELOW_ONE, .fallback = "0.01",
+     .doc = "a value is good if its accuracy is at most this much below the best"},
+    {"search", "look", ES_KEY_INT32, SEARCH(look), 1, 100000, .fallback = "2",
+     .doc = "epoch to which the largest value is trained; its saturation says where to look first"},
+    {"search", "over", ES_KEY_OTHER, .fallback = "[dataset, model, classes]", .form = "a list of axes of the grid",
+     .doc = "each combination of their values is searched by itself; without this key all axes but seed and the "
+            "searched one, for halving dataset, classes and resolution"},
+    {"search", "halving", ES_KEY_SECTION, .fallback = "{rungs: [1, 3, 9]}", .form = "a mapping with rungs, keep and by",
+     .doc = "instead of axis and goal: stop all but the best points early"},
+    {"search.halving", "rungs", ES_KEY_EPOCHS, SEARCH(rungs), 1, 100000, .fallback = "[1, 3, 9]", .required = true,
+     .form = "a list of epochs", .doc = "epochs after which only a share of the points goes on"},
+    {"search.halving", "keep", ES_KEY_RATIO, SEARCH(keep), .fallback = "1/3", .form = "a ratio from 1/64 to below 1",
+     .doc = "share of the points that goes on, rounded up"},
+    {"search.halving", "by", ES_KEY_CHOICE, SEARCH(by), .choices = WORDS(ES_SEARCH_BYS, "accuracy", "saturation"),
+     .fallback = "accuracy", .doc = "number of the eval split by which points are compared; the largest go on"},
 };
 
 /* Beside the family `layers`. */

@@ -414,6 +414,7 @@ es_code_t es_key_read(const es_tree_t *tree, const es_key_t *key, const es_yaml_
   case ES_KEY_CHANNELS:
     return read_channels(&v);
   case ES_KEY_DESCRIPTION:
+  case ES_KEY_OTHER:
     return ES_OK;
   case ES_KEY_NAME:
     break;

@@ -27,16 +27,14 @@ static es_code_t open_point(const es_merge_t *merge, int64_t index, bool quick, 
   out->outcome = ES_OUTCOME_DAMAGED;
   ES_TRY(quick ? es_reader_open_frame(&out->reader, out->path, status)
                : es_reader_open(&out->reader, out->path, wanted, status));
-  const char *outcome = es_reader_text(&out->reader, "outcome"), *id = es_reader_text(&out->reader, "point_id");
+  const char *id = es_reader_text(&out->reader, "point_id");
   if (strcmp(id, merge->ids[index]) != 0) {
     return es_fail(status, ES_INPUT, STORE_STAGE,
                    "%s: holds the result of point %.40s, but has the name of another point", out->path, id);
   }
-  if (strcmp(outcome, "complete") != 0 && strcmp(outcome, "diverged") != 0) {
-    return es_fail(status, ES_INPUT, STORE_STAGE, "%s: the attribute outcome must be \"complete\" or \"diverged\"",
-                   out->path);
-  }
-  out->outcome = outcome[0] == 'c' ? ES_OUTCOME_COMPLETE : ES_OUTCOME_DIVERGED;
+  out->outcome = es_reader_outcome(&out->reader);
+  if (out->outcome == ES_OUTCOME_DAMAGED)
+    return es_fail(status, ES_INPUT, STORE_STAGE, "%s: " ES_NO_OUTCOME, out->path);
   return ES_OK;
 }
 
@@ -172,7 +170,7 @@ typedef struct output {
 } output_t;
 
 static bool is_merged(const es_merge_t *merge, int64_t index) {
-  return merge->outcomes[index] == ES_OUTCOME_COMPLETE || merge->outcomes[index] == ES_OUTCOME_DIVERGED;
+  return es_outcome_is_sound(merge->outcomes[index]);
 }
 
 static void put_point_scale(output_t *o) {

@@ -5,6 +5,7 @@
 #include "save.h"
 #include "source.h"
 #include <math.h>
+#include <stdio.h>
 
 static es_epoch_report_t begin_report(const es_context_t *c, int32_t epoch) {
   const bool trains = c->point->source == ES_SOURCE_TRAIN;
@@ -101,6 +102,18 @@ static es_code_t finish(es_context_t *c, const es_point_source_t *source, es_ana
   return c->settings->dry_run ? ES_OK : es_save_result(c, source, outcome, reason, status);
 }
 
+/* True if a search stops the point after this epoch. */
+static bool is_until(const es_context_t *c, int32_t epoch) {
+  return c->settings->until > 0 && !c->settings->dry_run && epoch >= c->settings->until && epoch < c->last;
+}
+
+static es_code_t finish_early(es_context_t *c, const es_point_source_t *source, es_analyses_t *analyses,
+                              es_status_t *status) {
+  char reason[64];
+  snprintf(reason, sizeof reason, "stopped by the search after epoch %d", c->settings->until);
+  return finish(c, source, analyses, "stopped", reason, status);
+}
+
 es_code_t es_pipeline_point(es_pipeline_t *pipeline, const es_point_t *point, const char *point_id,
                             const es_dataset_t *dataset, es_status_t *status) {
   es_context_t c = {.settings = pipeline, .point = point, .id = point_id};
@@ -121,7 +134,9 @@ es_code_t es_pipeline_point(es_pipeline_t *pipeline, const es_point_t *point, co
   if (code == ES_OK && done >= 0 && class->begin) code = class->begin(source, done, status);
   if (code == ES_OK && done >= 0) code = analyse(&c, source, &analyses, done, status);
 
-  for (int32_t epoch = done + 1; code == ES_OK && epoch <= c.last; epoch++) { /* an analysis may lower c.last */
+  pipeline->stopped = code == ES_OK && is_until(&c, done);
+  for (int32_t epoch = done + 1; code == ES_OK && !pipeline->stopped && epoch <= c.last;
+       epoch++) { /* an analysis may lower c.last */
     const double start = es_clock();
     es_epoch_report_t report = begin_report(&c, epoch);
     if (class->begin) code = class->begin(source, epoch, status);
@@ -135,8 +150,9 @@ es_code_t es_pipeline_point(es_pipeline_t *pipeline, const es_point_t *point, co
       double *seconds = &pace.seconds[kind_of(&c, epoch)];
       *seconds = fmax(*seconds, es_clock() - start);
       finished++;
-      if (epoch < c.last) stop_after(&c, &pace, epoch, &stop);
-      code = es_save_epoch(&c, source, &analyses, epoch, stop.code != ES_OK, status);
+      pipeline->stopped = is_until(&c, epoch);
+      if (epoch < c.last && !pipeline->stopped) stop_after(&c, &pace, epoch, &stop);
+      code = es_save_epoch(&c, source, &analyses, epoch, stop.code != ES_OK || pipeline->stopped, status);
       if (code == ES_OK && stop.code != ES_OK) {
         *status = stop;
         code = stop.code;
@@ -145,7 +161,9 @@ es_code_t es_pipeline_point(es_pipeline_t *pipeline, const es_point_t *point, co
   }
   pipeline->share = c.result ? finished / (double)es_result_extent(c.result, ES_DIM_EPOCH) : 0.0;
 
-  if (code == ES_OK) {
+  if (code == ES_OK && pipeline->stopped) {
+    code = finish_early(&c, source, &analyses, status);
+  } else if (code == ES_OK) {
     code = finish(&c, source, &analyses, "complete", "", status);
     if (code == ES_STOPPED) code = keep(&c, source, &analyses, c.last, status);
   } else if (code == ES_DIVERGED && !pipeline->dry_run) { /* the epochs so far are a result too */

@@ -128,7 +128,7 @@ es_code_t es_save_result(es_context_t *c, const es_point_source_t *source, const
     if (existing.outcome == ES_OUTCOME_COMPLETE) note_sharing(c); /* this run began without a complete result */
     if (job.failed)
       es_fail(status, ES_SYSTEM, "store", "%s: cannot be written: out of memory for the description of the job", path);
-    else if (es_result_write(path, c->result, &header, status) == ES_OK)
+    else if (es_result_write(path, c->result, &header, status) == ES_OK && strcmp(outcome, "stopped") != 0)
       es_state_remove(state);
     es_text_destroy(&job);
   }

@@ -13,7 +13,8 @@ es_code_t es_save_resume(es_context_t *c, es_point_source_t *source, es_analyses
  * result. `stops`: saves the state in any case. */
 es_code_t es_save_epoch(es_context_t *c, es_point_source_t *source, es_analyses_t *analyses, int32_t epoch, bool stops,
                         es_status_t *status);
-/* Writes the result and removes the state. `outcome`: "complete" or "diverged"; `reason` is "" when complete. */
+/* Writes the result and removes the state. `outcome`: "complete", "diverged" or "stopped", which keeps the state;
+ * `reason` is "" when complete. */
 es_code_t es_save_result(es_context_t *c, const es_point_source_t *source, const char *outcome, const char *reason,
                          es_status_t *status);
 

@@ -69,7 +69,7 @@ static es_code_t check_point(const es_dataset_cache_t *loaded, int64_t index, co
   es_results_summarize(loaded->plan, index, result, path, &summary);
   es_results_compare(loaded->plan, index, &summary);
   if (summary.outcome == ES_OUTCOME_UNFIT) return es_fail(status, ES_INPUT, "run", "%s: %s", path, summary.reason);
-  if (summary.outcome != ES_OUTCOME_COMPLETE && summary.outcome != ES_OUTCOME_DIVERGED) return ES_OK;
+  if (!es_outcome_is_sound(summary.outcome)) return ES_OK;
   const int spec = spec_of(loaded, &point);
   ES_TRY(know_fingerprint(loaded, spec, known, status));
   char now[ES_ID_SIZE];

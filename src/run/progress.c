@@ -379,7 +379,9 @@ void es_progress_point(es_progress_t *p, const es_point_t *point, const es_pipel
   if (p->place > 0) p->finished = p->place; /* other groups may have finished points since */
   append_name(&line, p, point);
   es_text_append(&line, ": %s (",
-                 status->code == ES_OK ? p->dry_run ? "its first batch runs" : "complete"
+                 status->code == ES_OK                                       ? p->dry_run          ? "its first batch runs"
+                                                                               : pipeline->stopped ? "stopped early by the search"
+                                                                                                   : "complete"
                  : status->code == ES_STOPPED || status->code == ES_DIVERGED ? es_code_name(status->code)
                                                                              : "failed");
   append_progress(&line, p);

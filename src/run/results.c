@@ -3,20 +3,22 @@
 #include "eigenscope/live.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/run.h"
+#include "eigenscope/search.h"
 #include "eigenscope/state.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 /* In the order of es_outcome_t. */
-static const char *const outcome_words[] = {"missing", "complete", "diverged", "damaged", "unreadable", "unfit"};
+static const char *const outcome_words[] = {"missing",    "complete", "diverged", "damaged",
+                                            "unreadable", "unfit",    "stopped"};
 
 const char *es_outcome_word(es_outcome_t outcome) {
   return outcome_words[outcome];
 }
 
 static bool is_sound(const es_result_summary_t *summary) {
-  return summary->outcome == ES_OUTCOME_COMPLETE || summary->outcome == ES_OUTCOME_DIVERGED;
+  return es_outcome_is_sound(summary->outcome);
 }
 
 bool es_results_remember(es_known_t *out, const es_result_summary_t *summary) {
@@ -156,6 +158,7 @@ static void append_number(es_text_t *json, const char *name, double value) {
 
 /* Progress of a point without a result. */
 typedef struct progress {
+  bool left_out;         /* a search does not need it */
   int32_t started;       /* the last epoch in its state, or -1 */
   es_live_state_t state; /* of its sign of life */
   es_live_t live;
@@ -203,6 +206,9 @@ static void end_json(const es_results_t *results, const es_plan_t *plan, es_text
     es_text_append(json, "\"%s\": %lld, ", outcome_words[i], (long long)results->counts[i]);
   es_text_append(json, "\"started\": %lld, \"running\": %lld, \"stale\": %lld}, ", (long long)results->started,
                  (long long)results->running, (long long)results->stale);
+  if (results->problems > 0)
+    es_text_append(json, "\"search\": {\"problems\": %lld, \"answered\": %lld, \"left_out\": %lld}, ",
+                   (long long)results->problems, (long long)results->answered, (long long)results->left_out);
   es_text_append(json, "\"other_results\": %lld, \"missing\": \"", (long long)es_results_others(plan));
   es_selection_print(&results->missing, json);
   es_text_append(json, "\"}\n");
@@ -229,6 +235,7 @@ static const char *word_of(const es_result_summary_t *summary, const progress_t 
   if (is_sound(summary)) return outcome_words[summary->outcome];
   if (progress->state == ES_LIVE_RUNNING) return "running";
   if (summary->outcome != ES_OUTCOME_MISSING) return outcome_words[summary->outcome];
+  if (progress->left_out) return "left out";
   return progress->state == ES_LIVE_STALE ? "stale" : progress->started >= 0 ? "started" : "missing";
 }
 
@@ -285,7 +292,7 @@ static void end(rows_t *rows, es_text_t *out) {
 /* Counts the points and fills the table if there is one. Without a list of missing points, adds only points with a
  * result and does not read states; without `look`, does not read signs of life. */
 static void look_at_all(const es_plan_t *plan, const es_selection_t *selection, const es_known_t *known,
-                        es_live_look_t *look, es_results_t *results, rows_t *rows) {
+                        const es_search_t *search, es_live_look_t *look, es_results_t *results, rows_t *rows) {
   const bool finished = results->missing.index == NULL;
   for (int64_t i = 0; i < selection->n; i++) {
     const int64_t index = selection->index[i];
@@ -297,7 +304,12 @@ static void look_at_all(const es_plan_t *plan, const es_selection_t *selection, 
     es_results_compare(plan, index, &summary);
     results->counts[summary.outcome]++;
     if (is_sound(&summary)) es_kinds_add(&results->kinds, summary.kind);
-    if (!is_sound(&summary) && !finished) {
+    progress.left_out = search != NULL && es_search_is_over(search, index) &&
+                        (summary.outcome == ES_OUTCOME_MISSING || summary.outcome == ES_OUTCOME_STOPPED);
+    results->left_out += progress.left_out && summary.outcome == ES_OUTCOME_MISSING;
+    if (summary.outcome == ES_OUTCOME_STOPPED && !progress.left_out && !finished)
+      results->missing.index[results->missing.n++] = index;
+    if (!is_sound(&summary) && !finished && !progress.left_out) {
       es_state_path(state, plan->output, id);
       progress.started = es_state_epoch(state, id);
       if (look != NULL) progress.state = es_live_read(look, id, &progress.live);
@@ -320,8 +332,9 @@ int64_t es_results_table(const es_plan_t *plan, const es_selection_t *selection,
   es_results_t results = {0};
   rows_t rows;
   begin(&rows, plan, selection, NULL);
-  look_at_all(plan, selection, known, NULL, &results, &rows);
-  const bool any = results.counts[ES_OUTCOME_COMPLETE] + results.counts[ES_OUTCOME_DIVERGED] > 0;
+  look_at_all(plan, selection, known, NULL, NULL, &results, &rows);
+  const int64_t *counts = results.counts;
+  const bool any = counts[ES_OUTCOME_COMPLETE] + counts[ES_OUTCOME_DIVERGED] + counts[ES_OUTCOME_STOPPED] > 0;
   end(&rows, any ? out : NULL);
   es_text_append(out, "%sresults: %s/points/\n", any ? "\n" : "", plan->output);
   const int64_t again = unreadable - results.counts[ES_OUTCOME_UNREADABLE]; /* readable now, or missing */
@@ -337,14 +350,23 @@ int64_t es_results_table(const es_plan_t *plan, const es_selection_t *selection,
 es_code_t es_results_survey(es_results_t *results, const es_plan_t *plan, const es_selection_t *selection, bool json,
                             bool saved, es_text_t *out, es_status_t *status) {
   es_live_look_t look = {.output = plan->output};
+  es_search_t *search = NULL;
   rows_t rows;
   *results = (es_results_t){.missing = {.index = es_allocate((size_t)selection->n, sizeof(int64_t))}};
   if (results->missing.index == NULL) return es_out_of_memory(status, "status", "%lld points", (long long)selection->n);
+  if (es_job_search(plan->job)->kind != ES_SEARCH_NONE) {
+    if (es_search_create(&search, plan, status) == ES_OK) es_search_look(search, status);
+    if (status->code != ES_OK) goto out;
+    results->problems = es_search_problems(search);
+    results->answered = es_search_answered(search);
+  }
   begin(&rows, plan, selection, json ? out : NULL);
-  look_at_all(plan, selection, NULL, saved ? NULL : &look, results, out != NULL ? &rows : NULL);
+  look_at_all(plan, selection, NULL, search, saved ? NULL : &look, results, out != NULL ? &rows : NULL);
   end(&rows, json ? NULL : out);
   if (json) end_json(results, plan, out);
-  return ES_OK;
+out:
+  es_search_destroy(search);
+  return status->code;
 }
 
 void es_results_destroy(es_results_t *results) {

@@ -9,6 +9,7 @@
 #include "eigenscope/memory.h"
 #include "eigenscope/pipeline.h"
 #include "eigenscope/schedule.h"
+#include "eigenscope/search.h"
 #include "eigenscope/state.h"
 #include "pace.h"
 #include "progress.h"
@@ -25,6 +26,7 @@ typedef struct run {
   int rank, ranks_per_point;
   int64_t *pending; /* owned; points to run, in the order of work */
   double *cost;     /* owned; cost of each pending point */
+  int32_t *until;   /* owned; epoch after which a search stops each of the sorted points, or 0 */
   int64_t *sorted;  /* owned; pending points, ascending */
   uint8_t *fate;    /* owned; what became of each of them */
   es_dataset_cache_t datasets;
@@ -114,6 +116,7 @@ static bool is_pending(const run_t *run, int64_t index, es_live_look_t *look, es
   run->out->unreadable += summary.outcome == ES_OUTCOME_UNREADABLE; /* es_results_table says so at the end */
   run->out->done += summary.outcome == ES_OUTCOME_COMPLETE;
   run->out->diverged += summary.outcome == ES_OUTCOME_DIVERGED;
+  run->out->paused += summary.outcome == ES_OUTCOME_STOPPED;
   if (summary.outcome == ES_OUTCOME_UNREADABLE) return false;
   const bool pending =
       summary.outcome == ES_OUTCOME_DIVERGED ? run->settings->retry_failed : summary.outcome != ES_OUTCOME_COMPLETE;
@@ -138,6 +141,21 @@ static int compare_indices(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
+/* Gives all ranks the pending points of rank 0, the most expensive first. */
+static void share_pending(run_t *run, item_t *items, int64_t n) {
+  qsort(items, (size_t)n, sizeof *items, compare_items);
+  ES_MPI(MPI_Bcast(&n, 1, MPI_INT64_T, 0, MPI_COMM_WORLD));
+  ES_MPI(MPI_Bcast(items, (int)((size_t)n * sizeof *items), MPI_BYTE, 0, MPI_COMM_WORLD)); /* at most a million items */
+  for (int64_t i = 0; i < n; i++) {
+    run->pending[i] = items[i].index;
+    run->cost[i] = items[i].cost;
+    run->sorted[i] = items[i].index;
+    run->fate[i] = 0;
+  }
+  qsort(run->sorted, (size_t)n, sizeof *run->sorted, compare_indices);
+  run->out->n_pending = n;
+}
+
 /* Finds the points without a result. Rank 0 looks at the files and tells the others. */
 static es_code_t find_pending(run_t *run, es_status_t *status) {
   const es_selection_t *selection = &run->out->selection;
@@ -149,7 +167,8 @@ static es_code_t find_pending(run_t *run, es_status_t *status) {
   run->out->known = es_allocate_zero((size_t)run->out->n_known, sizeof *run->out->known);
   run->sorted = es_allocate((size_t)selection->n, sizeof *run->sorted);
   run->fate = es_allocate_zero((size_t)selection->n, sizeof *run->fate);
-  if (!items || !run->pending || !run->cost || !run->sorted || !run->fate || !run->out->known)
+  run->until = es_allocate_zero((size_t)selection->n, sizeof *run->until);
+  if (!items || !run->pending || !run->cost || !run->sorted || !run->fate || !run->until || !run->out->known)
     es_out_of_memory(status, "run", "%lld points", (long long)selection->n);
   if (es_agree(MPI_COMM_WORLD, status) != ES_OK) goto out;
   es_live_look_t look = {.output = run->out->plan.output};
@@ -158,16 +177,7 @@ static es_code_t find_pending(run_t *run, es_status_t *status) {
     if (is_pending(run, index, &look, &run->out->known[i]))
       items[n++] = (item_t){index, es_plan_cost(&run->out->plan, index)};
   }
-  qsort(items, (size_t)n, sizeof *items, compare_items);
-  ES_MPI(MPI_Bcast(&n, 1, MPI_INT64_T, 0, MPI_COMM_WORLD));
-  ES_MPI(MPI_Bcast(items, (int)((size_t)n * sizeof *items), MPI_BYTE, 0, MPI_COMM_WORLD)); /* at most a million items */
-  for (int64_t i = 0; i < n; i++) {
-    run->pending[i] = items[i].index;
-    run->cost[i] = items[i].cost;
-    run->sorted[i] = items[i].index;
-  }
-  qsort(run->sorted, (size_t)n, sizeof *run->sorted, compare_indices);
-  run->out->n_pending = n;
+  share_pending(run, items, n);
 out:
   es_free(items);
   return status->code;
@@ -187,8 +197,11 @@ static void print_opening(const run_t *run) {
   if (out->diverged > 0)
     printf(", %lld diverged%s", (long long)out->diverged, retry ? "" : " (--retry-failed runs such points again)");
   if (out->unreadable > 0) printf(", %lld unreadable", (long long)out->unreadable);
+  if (out->paused > 0) printf(", %lld stopped early", (long long)out->paused);
   if (out->n_pending > 0) {
-    printf(", %lld to %s on %d rank%s", (long long)out->n_pending, dry ? "try" : "run", ranks, es_plural(ranks));
+    const bool search = !dry && es_job_search(out->plan.job)->kind != ES_SEARCH_NONE;
+    printf(", %s%lld to %s on %d rank%s", search ? "at most " : "", (long long)out->n_pending, dry ? "try" : "run",
+           ranks, es_plural(ranks));
     if (run->ranks_per_point > 1 && ranks > 1) printf(", %d for each point", run->ranks_per_point);
   }
   if (dry)
@@ -221,9 +234,7 @@ static es_code_t compare_files(const run_t *run, int64_t i, const char *fingerpr
   char path[ES_PATH_MAX];
   es_result_summary_t summary;
   es_results_summarize(&run->out->plan, run->out->selection.index[i], &run->out->known[i], path, &summary);
-  if ((summary.outcome != ES_OUTCOME_COMPLETE && summary.outcome != ES_OUTCOME_DIVERGED) ||
-      strcmp(summary.fingerprint, fingerprint) == 0)
-    return ES_OK;
+  if (!es_outcome_is_sound(summary.outcome) || strcmp(summary.fingerprint, fingerprint) == 0) return ES_OK;
   return es_fail(status, ES_INPUT, "run",
                  "%s: was measured on other files (fingerprint %s, but the files now have %s); use another "
                  "--output, or remove this result",
@@ -265,9 +276,13 @@ static es_code_t load_data(run_t *run, es_status_t *status) {
 /* What became of a pending point. */
 enum { WAITING, SHORT_OF_TIME, BEGUN, FINISHED };
 
-static void mark(run_t *run, int64_t index, uint8_t fate) {
+static int64_t place_of(const run_t *run, int64_t index) {
   const int64_t *at = bsearch(&index, run->sorted, (size_t)run->out->n_pending, sizeof index, compare_indices);
-  run->fate[at - run->sorted] = fate;
+  return at - run->sorted;
+}
+
+static void mark(run_t *run, int64_t index, uint8_t fate) {
+  run->fate[place_of(run, index)] = fate;
 }
 
 static void note_outcome(run_t *run, const es_pipeline_t *pipeline, int64_t index, const es_point_t *point,
@@ -302,6 +317,8 @@ static void start_progress(run_t *run) {
   p->rows++;
   p->end = (double)NAN;
   if (p->leader && !run->settings->dry_run) es_sign_start(&p->sign, es_job_name(run->out->plan.job), p->ranks, p->rows);
+  es_free(run->rates);
+  run->rates = NULL;
   if (p->leader && !run->settings->dry_run) p->rates = run->rates = es_allocate_zero(1, sizeof *run->rates);
   es_run_cpu(p->cpu);
   if (p->first) es_progress_start(p);
@@ -378,6 +395,7 @@ static es_code_t run_points(run_t *run, es_status_t *status) {
     }
     es_progress_begin(&run->progress, &out->plan, index, &point);
     run->point = &point;
+    pipeline.until = run->until[place_of(run, index)];
     const double start = es_clock();
     es_pipeline_point(&pipeline, &point, es_grid_id(out->plan.grid, index),
                       !es_source_has_network(point.source) ? NULL : es_dataset_cache_find(&run->datasets, &point),
@@ -398,13 +416,90 @@ static es_code_t run_points(run_t *run, es_status_t *status) {
   return es_agree(MPI_COMM_WORLD, status);
 }
 
+/* ---- rounds of a search ---- */
+
+/* What the search wants now, of the points that this run may compute. Called on rank 0. */
+static int64_t choose_round(run_t *run, es_search_t *search, const item_t *all, int64_t n_all, item_t *items,
+                            es_status_t *status) {
+  const es_search_ask_t *asks;
+  int64_t n = 0;
+  if (es_search_look(search, status) != ES_OK) return 0;
+  const int64_t n_asks = es_search_asks(search, &asks);
+  for (int64_t i = 0, a = 0; i < n_all; i++) {
+    while (a < n_asks && asks[a].index < all[i].index) a++;
+    if (a == n_asks || asks[a].index != all[i].index) continue;
+    es_point_t point;
+    es_plan_point(&run->out->plan, all[i].index, &point);
+    const double share = asks[a].epochs > 0 ? (double)asks[a].epochs / point.train.epochs : 1.0;
+    run->until[n] = asks[a].epochs;
+    items[n++] = (item_t){all[i].index, share * all[i].cost};
+  }
+  return n;
+}
+
+/* Writes what the search has decided beside the results. A failure is a warning, because `search` says it too. */
+static void write_decisions(const run_t *run, const es_search_t *search) {
+  char path[ES_PATH_MAX + 16];
+  es_text_t text = {0};
+  es_status_t status = {0};
+  es_search_print_json(search, &text);
+  snprintf(path, sizeof path, "%s/search.json", run->out->plan.output);
+  if (text.failed || es_file_write_atomic(path, es_text_get(&text), text.length, &status) != ES_OK)
+    fprintf(stderr, "eigenscope: warning: %s\n", text.failed ? "out of memory for search.json" : status.message);
+  es_text_destroy(&text);
+}
+
+static int compare_by_index(const void *a, const void *b) {
+  const item_t *x = a, *y = b;
+  return (x->index > y->index) - (x->index < y->index);
+}
+
+/* Runs what the search wants, looks at the results, and goes on until the search has ended, or wants only points that
+ * this run must not compute. Rank 0 alone decides. Collective over MPI_COMM_WORLD. */
+static es_code_t run_search(run_t *run, es_status_t *status) {
+  es_run_t *out = run->out;
+  const int64_t n_all = out->n_pending;
+  int64_t ran = 0;
+  es_search_t *search = NULL;
+  item_t *all = es_allocate((size_t)n_all, sizeof *all), *items = es_allocate((size_t)n_all, sizeof *items);
+  if (all == NULL || items == NULL) es_out_of_memory(status, "run", "%lld points", (long long)n_all);
+  if (run->rank == 0 && status->code == ES_OK) es_search_create(&search, &out->plan, status);
+  for (int64_t i = 0; all != NULL && i < n_all; i++) all[i] = (item_t){run->pending[i], run->cost[i]};
+  if (all != NULL) qsort(all, (size_t)n_all, sizeof *all, compare_by_index);
+  for (;;) {
+    int64_t n = 0;
+    if (es_agree(MPI_COMM_WORLD, status) != ES_OK) break;
+    if (run->rank == 0) n = choose_round(run, search, all, n_all, items, status);
+    if (es_agree(MPI_COMM_WORLD, status) != ES_OK) break;
+    share_pending(run, items, n);
+    ES_MPI(MPI_Bcast(run->until, (int)out->n_pending, MPI_INT32_T, 0, MPI_COMM_WORLD));
+    if (run->rank == 0) write_decisions(run, search);
+    if (out->n_pending == 0) break;
+    if (run_points(run, status) != ES_OK) break;
+    es_schedule_destroy(run->schedule);
+    run->schedule = NULL;
+    ran += out->n_pending;
+    if (out->failed > 0 || out->stopped > 0) break; /* the same command goes on from here */
+  }
+  if (run->rank == 0 && search != NULL) {
+    if (out->failed == 0 && out->stopped > 0) (void)es_search_look(search, &(es_status_t){0});
+    out->problems = es_search_problems(search);
+    out->answered = es_search_answered(search);
+  }
+  out->n_pending = ran;
+  es_search_destroy(search);
+  es_free(all);
+  es_free(items);
+  return status->code;
+}
+
 /* Does everything before the first point. */
 static es_code_t prepare(run_t *run, es_status_t *status) {
   const es_run_settings_t *settings = run->settings;
   es_run_t *out = run->out;
   ES_TRY(es_run_share_plan(&out->plan, settings, status));
   es_varying_find(&out->plan, &run->progress.varying);
-  es_plan_select(&out->plan, settings->points, settings->task, &out->selection, status);
+  es_search_select(&out->plan, settings->points, settings->task, &out->selection, status);
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   ES_TRY(choose_groups(run, status));
   if (run->rank == 0 && !settings->dry_run) es_rates_clean(out->plan.output);
@@ -430,13 +525,16 @@ es_code_t es_run(es_run_t *out, const es_run_settings_t *settings, es_status_t *
   if (code == ES_SYSTEM) code = status->code = ES_INPUT; /* no point was run */
   if (code == ES_OK && out->n_pending > 0 && !settings->dry_run) code = make_folders(&run, status);
   if (code == ES_OK && run.rank == 0 && settings->progress != ES_PROGRESS_NONE) print_opening(&run);
-  if (code == ES_OK && out->n_pending > 0) code = run_points(&run, status);
+  const bool search =
+      out->plan.job != NULL && es_job_search(out->plan.job)->kind != ES_SEARCH_NONE && !settings->dry_run;
+  if (code == ES_OK && out->n_pending > 0) code = (search ? run_search : run_points)(&run, status);
   if (code == ES_OK && settings->verbose) es_progress_memory(&run.progress);
   es_schedule_destroy(run.schedule);
   es_dataset_cache_destroy(&run.datasets);
   es_free(run.pending);
   es_free(run.sorted);
   es_free(run.fate);
+  es_free(run.until);
   es_free(run.cost);
   es_free(run.rates);
   return code;

@@ -81,6 +81,9 @@ const char *es_reader_attribute(const es_reader_t *reader, const char *name);
 const char *es_reader_text(const es_reader_t *reader, const char *name);
 /* The epoch after which training ended early; 0 if it did not. */
 int32_t es_reader_stop(const es_reader_t *reader);
+/* Complete, diverged or stopped, by the attribute `outcome`; ES_OUTCOME_DAMAGED for any other text. */
+es_outcome_t es_reader_outcome(const es_reader_t *reader);
+#define ES_NO_OUTCOME "the attribute outcome must be \"complete\", \"diverged\" or \"stopped\""
 /* The last epoch that the point finished; 0 for none. Needs ES_FIELD_SECONDS, which every finished epoch has. */
 int32_t es_reader_reached(const es_reader_t *reader);
 /* Index of the delta that was asked for, or of the headline delta for ES_DELTA_ANY. ES_INPUT if it was not measured. */

@@ -49,12 +49,24 @@ double es_result_layer_saturation(const es_result_t *result, int64_t delta, int6
   return es_result_value(result, ES_FIELD_SATURATION, at);
 }
 
+es_outcome_t es_reader_outcome(const es_reader_t *reader) {
+  static const struct {
+    const char *word;
+    es_outcome_t outcome;
+  } rows[] = {{"complete", ES_OUTCOME_COMPLETE}, {"diverged", ES_OUTCOME_DIVERGED}, {"stopped", ES_OUTCOME_STOPPED}};
+  const char *word = es_reader_text(reader, "outcome");
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    if (strcmp(word, rows[i].word) == 0) return rows[i].outcome;
+  }
+  return ES_OUTCOME_DAMAGED;
+}
+
 int32_t es_reader_reached(const es_reader_t *reader) {
   const es_result_t *result = reader->result;
   const double *seconds = result->data[ES_FIELD_SECONDS];
   const int32_t stop = es_reader_stop(reader);
   int64_t epoch = result->extent[ES_DIM_EPOCH] - 1;
-  if (stop > 0 || strcmp(es_reader_text(reader, "outcome"), "diverged") != 0)
+  if (stop > 0 || strcmp(es_reader_text(reader, "outcome"), "complete") == 0)
     return stop > 0 ? stop : result->epoch[epoch];
   while (epoch > 0 && isnan(seconds[epoch])) epoch--;
   return isnan(seconds[epoch]) ? 0 : result->epoch[epoch];
@@ -80,13 +92,9 @@ es_code_t es_reader_delta(const es_reader_t *reader, double asked, int64_t *out)
 }
 
 static void fill(es_result_summary_t *out, const char *path, const es_reader_t *reader) {
-  const char *outcome = es_reader_text(reader, "outcome");
-  if (strcmp(outcome, "complete") == 0)
-    out->outcome = ES_OUTCOME_COMPLETE;
-  else if (strcmp(outcome, "diverged") == 0)
-    out->outcome = ES_OUTCOME_DIVERGED;
-  else {
-    fail(out, ES_OUTCOME_DAMAGED, path, "the attribute outcome must be \"complete\" or \"diverged\"");
+  out->outcome = es_reader_outcome(reader);
+  if (out->outcome == ES_OUTCOME_DAMAGED) {
+    fail(out, ES_OUTCOME_DAMAGED, path, ES_NO_OUTCOME);
     return;
   }
   const es_result_t *result = reader->result;

@@ -63,7 +63,7 @@ static const bad_job_t top[] = {
     {JOB "outptu: x\n", NULL, "job.yaml:3: unknown key \"outptu\"; did you mean \"output\"?"},
     {JOB "~: x\n", NULL,
      "job.yaml:3: unknown key nothing; known keys are name, output, source, grid, models, datasets, train, measure, "
-     "checkpoints, activations, moments, probe, checkpoint"},
+     "checkpoints, activations, moments, search, probe, checkpoint"},
     {JOB "epochs: 5\n", NULL, "job.yaml:3: unknown key \"epochs\"; this key belongs in train or probe"},
     {JOB "lr: 0.1\n", NULL, "job.yaml:3: unknown key \"lr\"; did you mean \"train.learning_rate\"?"},
     {JOB "output-dir: x\n", NULL, "job.yaml:3: unknown key \"output-dir\"; did you mean \"output\"?"},

@@ -1,0 +1,204 @@
+"""Searches: answers and decisions on any number of ranks, after kills, in shares, and in a folder with other results."""
+import json
+import signal
+import subprocess
+
+import h5py
+import numpy as np
+
+import harness
+
+SMALLEST = """\
+name: s
+output: out
+grid: {dataset: shapes, model: small, width: [1/8, 1/4, 1/2, 1, 2], classes: [3, 6], seed: [0, 1]}
+models: {small: {mlp: [16]}}
+datasets: {shapes: {format: synthetic, classes: 6, complexity: 4, size: 8, channels: 1, train: 300, eval: 200}}
+train: {epochs: 6, batch: 32, learning_rate: 0.05}
+search: {axis: width, accuracy: 0.05}
+"""
+HALVING = """\
+name: h
+output: out
+grid: {dataset: shapes, model: small, width: [1/8, 1/4, 1/2, 1], train.learning_rate: [0.01, 0.1], classes: [3, 6], seed: [0, 1]}
+models: {small: {mlp: [16]}}
+datasets: {shapes: {format: synthetic, classes: 6, complexity: 4, size: 8, channels: 1, train: 300, eval: 200}}
+train: {epochs: 6, batch: 32}
+search: {halving: {rungs: [1, 3], keep: 1/3}}
+"""
+
+
+class Case(harness.Case):
+    def results(self, folder="out"):
+        """Outcome, and accuracy and eigenvalues of the finished epochs, of each result."""
+        found = {}
+        for path in (self.folder / folder / "points").glob("*.h5"):
+            with h5py.File(path) as file:
+                done = ~np.isnan(file["seconds"][()])
+                found[path.stem] = (file.attrs["outcome"], file["accuracy"][1][done].tobytes(), file["eigenvalues"][:, done].tobytes())
+        return found
+
+    def decisions(self, *arguments, expect=0):
+        return json.loads(self.run_program("search", "job.yaml", "--format", "json", *arguments, expect=expect).stdout)
+
+    def run_on(self, ranks):
+        """Results and decisions of a run in a folder of its own."""
+        folder = f"r{ranks}"
+        self.run_program("run", "job.yaml", "--quiet", "--output", folder, ranks=ranks)
+        written = json.loads((self.folder / folder / "search.json").read_text())
+        self.assertEqual(written, self.decisions("--output", folder))
+        return self.results(folder), written
+
+
+class Smallest(Case):
+    def setUp(self):
+        super().setUp()
+        self.write("job.yaml", SMALLEST)
+
+    def full_grid(self, folder):
+        """Computes all points into a folder; returns the accuracies (classes, width, seed) and saturations after epoch 2."""
+        self.write("full.yaml", "".join(line for line in SMALLEST.splitlines(True) if not line.startswith("search")))
+        self.run_program("run", "full.yaml", "--quiet", "--output", folder, ranks=2)
+        self.run_program("merge", "full.yaml", "--output", folder, "--to", "full.h5")
+        with h5py.File(self.folder / "full.h5") as file:
+            accuracy = file["accuracy"][:, 1, -1].reshape(5, 2, 2).transpose(1, 0, 2)
+            hidden = file["saturation"][:, 1, 2, 0, 0].reshape(5, 2, 2).transpose(1, 0, 2)  # the last layer is the output
+        return accuracy, hidden
+
+    def expect(self, accuracy, saturation):
+        """The rule of search.h in Python: the levels in the order in which they are asked for, and the answer."""
+        values = [1 / 8, 1 / 4, 1 / 2, 1, 2]
+        level = next(i for i in range(4) if i == 3 or values[i] >= saturation * values[-1])
+        tried = [level]
+        while True:
+            best = max(accuracy[i] for i in tried)
+            good = min(i for i in tried if accuracy[i] >= best - 0.05 - 1e-9)
+            bad = max([i for i in tried if i < good], default=-1)
+            top = max(tried)
+            if top < 4 and (len(tried) == 1 or accuracy[top] > accuracy[top - 1] + 0.05 + 1e-9):
+                tried.append(top + 1)
+            elif good - bad > 1:
+                tried.append(bad + (good - bad) // 2)
+            else:
+                return tried, good
+
+    def test_equals_the_rule_on_any_ranks_and_beside_other_results(self):
+        one = self.run_on(1)
+        self.assertEqual(one, self.run_on(2))
+        self.assertEqual(one, self.run_on(4))
+        accuracy, saturation = self.full_grid("r1")  # adds the points that the search has left out
+        names = ["1/8", "1/4", "1/2", "1", "2"]
+        decided = self.decisions("--output", "r1")
+        self.assertEqual(decided, one[1])
+        for problem, values, seen in zip(decided["problems"], accuracy.mean(-1), saturation.mean(-1)):
+            tried, answer = self.expect(values, seen[-1])
+            self.assertEqual([names.index(d["value"]) for d in problem["decisions"]], tried)
+            self.assertEqual(problem["answer"], names[answer])
+            np.testing.assert_allclose(problem["saturation"], seen[-1], rtol=1e-12)
+            np.testing.assert_allclose([d["accuracy"] for d in problem["decisions"]], values[tried], rtol=1e-12)
+        full = self.results("r1")
+        self.assertEqual(len(full), 20)
+        for id, result in one[0].items():
+            if result[0] == "complete":
+                self.assertEqual(result, full[id])
+        table = self.run_program("search", "job.yaml", "--output", "r1", "--explain").stdout
+        self.assertIn("2 of 2 problems answered; asked for ", table)
+        self.assertIn("classes=3:\n  width 2, the largest: saturation ", table)
+
+    def test_commands_know_what_is_left_out(self):
+        self.assertIn("0 of 2 problems answered", self.run_program("search", "job.yaml", expect=3).stdout)
+        self.run_program("search", "job.yaml", "--set", "search=", expect=1)
+        run = self.run_program("run", "job.yaml")
+        self.assertRegex(run.stdout, r"20 points, 0 done, at most 20 to run on 1 rank")
+        self.assertIn("search: 2 of 2 problems answered\nnext: ", run.stdout)
+        n = len(self.results())
+        self.assertLess(n, 20)
+        status = self.run_program("status", "job.yaml").stdout
+        self.assertIn("0 missing", status)
+        self.assertIn(f"search: 2 of 2 problems answered, {20 - n} points left out", status)
+        self.assertEqual(self.run_program("status", "job.yaml", "--missing").stdout, "")
+        self.assertRegex(self.run_program("status", "job.yaml", "--follow").stdout, "0 waiting, 0 failed, 0 stale; 2 of 2 problems answered")
+        merged = self.run_program("merge", "job.yaml", "--to", "all.h5").stdout
+        self.assertIn(f"left out by the search: {20 - n} points", merged)
+        self.assertRegex(self.run_program("run", "job.yaml").stdout, "search: 2 of 2 problems answered")
+        self.assertEqual(len(self.results()), n)
+
+    def test_shares_hold_whole_problems(self):
+        whole = self.run_on(2)
+        for task in ("0/2", "1/2"):
+            self.run_program("run", "job.yaml", "--quiet", "--task", task)
+        self.assertEqual((self.results(), self.decisions()), whole)
+        self.run_program("plan", "job.yaml", "--resolved", "resolved")
+        resolved = next((self.folder / "resolved").rglob("*.yaml"))
+        self.assertIn("2 of 2 problems answered", self.run_program("search", resolved).stdout)
+
+
+class Halving(Case):
+    def setUp(self):
+        super().setUp()
+        self.write("job.yaml", HALVING)
+
+    def test_on_any_ranks_and_after_kills(self):
+        one = self.run_on(1)
+        self.assertEqual(one, self.run_on(2))
+        outcomes = [outcome for outcome, *_ in one[0].values()]
+        self.assertEqual((outcomes.count("complete"), outcomes.count("stopped"), len(outcomes)), (4, 28, 32))
+        for tenths in range(3, 9):  # killed at several times, then finished
+            run = subprocess.Popen([harness.PROGRAM, "run", "job.yaml", "--quiet"], cwd=self.folder)
+            try:
+                run.wait(0.1 * tenths * (4 if harness.SANITIZED else 1))
+            except subprocess.TimeoutExpired:
+                run.send_signal(signal.SIGKILL)
+                run.wait()
+        self.run_program("run", "job.yaml", "--quiet")
+        self.assertEqual((self.results(), self.decisions()), one)
+        self.assertEqual(list(self.folder.rglob("*.part")), [])
+        with_state = {path.name.split(".")[0] for path in (self.folder / "out/state").iterdir()}
+        self.assertEqual(with_state, {id for id, (outcome, *_) in one[0].items() if outcome == "stopped"})
+
+    def test_stopped_points_go_on(self):
+        self.run_program("run", "job.yaml", "--quiet")
+        stopped = self.results()
+        status = self.run_program("status", "job.yaml").stdout
+        self.assertIn("4 complete, 0 diverged, 0 damaged, 0 missing, 28 stopped early", status)
+        self.assertRegex(self.run_program("merge", "job.yaml", "--to", "all.h5").stdout, "32 of 32 points .4 complete, 0 diverged, 28 stopped early")
+        self.assertRegex(self.run_program("show", "all.h5").stdout, r" stopped .* stopped by the search after epoch [13]")
+        self.write("full.yaml", "".join(line for line in HALVING.splitlines(True) if not line.startswith("search")))
+        self.assertIn("28 stopped early", self.run_program("status", "full.yaml", expect=3).stdout)
+        self.run_program("run", "full.yaml", "--quiet")
+        went_on = self.results()
+        self.assertEqual({outcome for outcome, *_ in went_on.values()}, {"complete"})
+        self.run_program("run", "full.yaml", "--quiet", "--output", "again")
+        self.assertEqual(went_on, self.results("again"))
+        self.assertIn("2 of 2 problems answered", self.run_program("search", "job.yaml").stdout)
+        for id, (outcome, accuracy, _) in stopped.items():
+            self.assertTrue(went_on[id][1].startswith(accuracy))
+
+
+class Refused(Case):
+    def test_messages(self):
+        plain = "".join(line for line in SMALLEST.splitlines(True) if not line.startswith("search"))
+        for section, message in (
+                ("{axis: wdth}", "job.yaml:7: search.axis: the grid has no axis wdth; did you mean width?"),
+                ("{axis: model}", "job.yaml:7: search.axis: the values of model are not all numbers, so none is the smallest"),
+                ("{axis: seed}", "job.yaml:7: search.axis: seed cannot be searched, because accuracies are means over seeds"),
+                ("{axis: width, over: [width]}", "job.yaml:7: search.over has width, which is the searched axis; leave it out"),
+                ("{axis: width, over: [class]}", "job.yaml:7: search.over: the grid has no axis class; did you mean classes?"),
+                ("{axis: width, over: [classes, classes]}", "job.yaml:7: search.over has classes twice"),
+                ("{axis: width, halving: {rungs: [1]}}", "job.yaml:7: search.axis cannot be used together with search.halving"),
+                ("{halving: {rungs: [1, 6]}}", "job.yaml:7: search.halving.rungs has epoch 6, but training ends after epoch 6; "
+                                               "each rung must be before the end"),
+                ("{halving: {rungs: [1], keep: 1}}", "job.yaml:7: search.halving.keep must be below 1, because points must be stopped"),
+                ("{halving: {}}", "job.yaml:7: search.halving has no rungs; it needs one, as in rungs: [1, 3, 9]"),
+                ("{axis: width, accuracy: 2}", "job.yaml:7: search.accuracy must be a number from 0 to below 1, not \"2\""),
+                ("{acuracy: 0.1}", "job.yaml:7: unknown key \"acuracy\" in search; did you mean \"accuracy\"?")):
+            with self.subTest(section):
+                self.write("job.yaml", plain + f"search: {section}\n")
+                self.assertEqual(self.run_program("plan", "job.yaml", expect=1).stderr, f"eigenscope: {message}\n")
+        self.write("job.yaml", plain)
+        self.assertEqual(self.run_program("search", "job.yaml", expect=1).stderr,
+                         "eigenscope: job.yaml: has no section search, so all points are run; a search is written as in search: {axis: width}\n")
+
+
+if __name__ == "__main__":
+    harness.unittest.main()

@@ -1,0 +1,147 @@
+/* The two rules of searches: on accuracies made by hand, and against all levels for many random ones. */
+#include "eigenscope/random.h"
+#include "eigenscope/search.h"
+#include "support/unit.h"
+#include <math.h>
+#include <string.h>
+
+enum { MOST = 12 };
+
+/* The next word of a stream that is the same in each run of the tests. */
+static uint32_t draw(void) {
+  static uint64_t at;
+  uint32_t words[4];
+  es_random_block(1, ES_RANDOM_SYNTHETIC, 0, at++, words);
+  return words[0];
+}
+
+static int32_t below(int32_t bound) {
+  return (int32_t)es_random_below(draw(), (uint32_t)bound);
+}
+
+static double unit(void) {
+  return (double)es_random_unit(draw());
+}
+
+/* Replays a search that is told the accuracy of each level it asks for. Returns the answer; *asked: how many. */
+static int32_t search(const double *accuracy, int32_t n, double saturation, double within, int32_t *asked) {
+  es_search_level_t levels[MOST];
+  es_search_trial_t trials[MOST];
+  int32_t answer = ES_SEARCH_OPEN;
+  for (int32_t i = 0; i < n; i++)
+    levels[i] = (es_search_level_t){.value = (double)(1 << i) / (1 << n), .accuracy = accuracy[i]};
+  for (int32_t round = 0; answer == ES_SEARCH_OPEN; round++) {
+    assert_true(round <= n);
+    *asked = es_search_smallest(levels, n, saturation, within, trials, &answer);
+    for (int32_t t = 0; t < *asked; t++) {
+      for (int32_t u = 0; u < t; u++) assert_int_not_equal(trials[t].level, trials[u].level);
+      if (t + 1 < *asked) assert_true(levels[trials[t].level].done);
+    }
+    if (answer == ES_SEARCH_OPEN) assert_false(levels[trials[*asked - 1].level].done);
+    levels[trials[*asked - 1].level].done = true;
+  }
+  return answer;
+}
+
+TEST(smallest_by_hand) {
+  int32_t asked;
+  const double grows[] = {0.5, 0.7, 0.8, 0.9, 0.905, 0.906};
+  assert_int_equal(search(grows, 6, 0.2, 0.01, &asked), 3);  /* looks at 3, since 0.2 is above 1/8 */
+  assert_int_equal(asked, 4);                                /* 3, 4, then 1 and 2 */
+  assert_int_equal(search(grows, 6, 0.01, 0.01, &asked), 3); /* climbs from 0 */
+  assert_int_equal(asked, 5);
+  assert_int_equal(search(grows, 6, 1.0, 0.01, &asked), 3);
+  assert_int_equal(search(grows, 6, (double)NAN, 0.01, &asked), 3); /* unknown: the second largest */
+  const double flat[] = {0.9, 0.9, 0.9, 0.9};
+  assert_int_equal(search(flat, 4, 0.3, 0.01, &asked), 0);
+  const double all[] = {0.1, 0.2, 0.3, 0.4};
+  assert_int_equal(search(all, 4, 0.1, 0.01, &asked), 3);
+  assert_int_equal(asked, 4);
+  const double two[] = {0.5, 0.6};
+  assert_int_equal(search(two, 2, 0.1, 0.01, &asked), 1);
+  const double within[] = {0.59, 0.6}; /* exactly at the limit counts */
+  assert_int_equal(search(within, 2, 0.1, 0.01, &asked), 0);
+}
+
+TEST(smallest_with_diverged_levels) {
+  int32_t asked;
+  const double nan = (double)NAN;
+  const double top[] = {0.5, 0.9, 0.9, nan};
+  assert_int_equal(search(top, 4, 0.9, 0.01, &asked), 1);
+  const double low[] = {nan, nan, 0.9, 0.9};
+  assert_int_equal(search(low, 4, 0.2, 0.01, &asked), 2);
+  const double none[] = {nan, nan, nan};
+  assert_int_equal(search(none, 3, 0.9, 0.01, &asked), ES_SEARCH_NO_ANSWER);
+}
+
+/* Where accuracies grow by more than the tolerance up to a level and are flat from there, any first look finds it. */
+TEST(smallest_finds_the_bend) {
+  for (int trial = 0; trial < 2000; trial++) {
+    const int32_t n = 2 + below(MOST - 1), bend = below(n);
+    double accuracy[MOST];
+    int32_t asked;
+    for (int32_t i = 0; i < n; i++) accuracy[i] = i <= bend ? 0.2 + 0.05 * i : accuracy[bend] + 0.009 * unit();
+    assert_int_equal(search(accuracy, n, unit(), 0.01, &asked), bend);
+    assert_true(asked <= n);
+  }
+}
+
+/* ---- halving ---- */
+
+TEST(halving_by_hand) {
+  const es_ratio_t third = {1, 3};
+  const double nan = (double)NAN;
+  int32_t fate[7];
+  double score[7][2] = {{0.1, nan}, {0.7, nan}, {0.3, nan}, {0.4, nan}, {0.5, nan}, {0.6, nan}, {0.2, nan}};
+  assert_int_equal(es_search_halve(score[0], 7, 2, third, fate), 1); /* three go on, and wait at the second rung */
+  const int32_t first[] = {0, 1, 0, 0, 1, 1, 0};
+  assert_memory_equal(fate, first, sizeof first);
+  score[1][1] = 0.8;
+  score[4][1] = 0.9;
+  assert_int_equal(es_search_halve(score[0], 7, 2, third, fate), 1);
+  score[5][1] = 0.7;
+  assert_int_equal(es_search_halve(score[0], 7, 2, third, fate), 2);
+  const int32_t second[] = {0, 1, 0, 0, 2, 1, 0};
+  assert_memory_equal(fate, second, sizeof second);
+  score[3][1] = 1.0; /* numbers of candidates that were stopped before do not count */
+  assert_int_equal(es_search_halve(score[0], 7, 2, third, fate), 2);
+  assert_memory_equal(fate, second, sizeof second);
+}
+
+TEST(halving_of_ties_and_diverged_candidates) {
+  const es_ratio_t half = {1, 2};
+  int32_t fate[4];
+  const double ties[] = {0.5, 0.5, 0.5, 0.5}, bad[] = {-(double)INFINITY, 0.5, -(double)INFINITY, -(double)INFINITY};
+  assert_int_equal(es_search_halve(ties, 4, 1, half, fate), 1);
+  assert_memory_equal(fate, ((const int32_t[]){1, 1, 0, 0}), sizeof fate);
+  assert_int_equal(es_search_halve(bad, 4, 1, half, fate), 1); /* one of two places stays empty */
+  assert_memory_equal(fate, ((const int32_t[]){0, 1, 0, 0}), sizeof fate);
+}
+
+/* Equals sorting at each rung. */
+TEST(halving_keeps_the_best) {
+  for (int trial = 0; trial < 500; trial++) {
+    enum { RUNGS = 3 };
+    const int32_t n = 1 + below(MOST);
+    const es_ratio_t keep = {1, 2 + below(3)};
+    double score[MOST][RUNGS];
+    int32_t fate[MOST], alive = n;
+    for (int32_t c = 0; c < n; c++) {
+      for (int r = 0; r < RUNGS; r++) score[c][r] = unit();
+    }
+    assert_int_equal(es_search_halve(score[0], n, RUNGS, keep, fate), RUNGS);
+    for (int32_t r = 0; r < RUNGS; r++) {
+      const int32_t on = (int32_t)((alive * keep.numerator + keep.denominator - 1) / keep.denominator);
+      double worst_kept = 2.0, best_stopped = -1.0;
+      int32_t n_on = 0;
+      for (int32_t c = 0; c < n; c++) {
+        if (fate[c] > r) worst_kept = fmin(worst_kept, score[c][r]);
+        if (fate[c] == r) best_stopped = fmax(best_stopped, score[c][r]);
+        n_on += fate[c] > r;
+      }
+      assert_int_equal(n_on, on);
+      assert_true(worst_kept > best_stopped);
+      alive = on;
+    }
+  }
+}
