@@ -41,8 +41,8 @@ int es_cli_results_code(const es_results_t *results);
 const char *es_cli_creator(void);
 
 /* The help page of each command, defined in the command's own file. */
-extern const es_page_t es_page_plan, es_page_run, es_page_status, es_page_search, es_page_merge, es_page_show, es_page_report,
-    es_page_watch, es_page_data_info, es_page_data_pack, es_page_data_synth, es_page_checkpoint_info,
+extern const es_page_t es_page_plan, es_page_run, es_page_status, es_page_search, es_page_merge, es_page_show,
+    es_page_report, es_page_watch, es_page_data_info, es_page_data_pack, es_page_data_synth, es_page_checkpoint_info,
     es_page_checkpoint_export, es_page_checkpoint_import, es_page_model_run, es_page_model_show, es_page_weights,
     es_page_similarity, es_page_doctor, es_page_bench_train, es_page_bench_covariance, es_page_bench_spectrum,
     es_page_bench_probe, es_page_version;

@@ -9,11 +9,11 @@ static bool find_axis(const es_job_t *job, const char *name, int *most, bool *nu
   *numbers = true;
   for (int b = 0; b < job->n_blocks; b++) {
     for (int a = 0; a < job->blocks[b].n_axes; a++) {
-      const es_job_axis_t axis = es_job_axis(job, b, a);
-      if (strcmp(axis.name, name) != 0) continue;
+      const es_axis_t *axis = &job->blocks[b].axes[a];
+      if (strcmp(axis->name, name) != 0) continue;
       found = true;
-      *most = axis.n_values > *most ? axis.n_values : *most;
-      for (int v = 0; v < axis.n_values; v++) {
+      *most = axis->n > *most ? axis->n : *most;
+      for (int v = 0; v < axis->n; v++) {
         es_point_t point;
         es_job_start(job, b, &point);
         if (es_job_apply(job, b, a, v, &point, &(es_status_t){0}) != ES_OK) continue;

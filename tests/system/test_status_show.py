@@ -60,7 +60,7 @@ class StatusAndShow(harness.Case):
         document = json.loads(self.status("--format", "json", "--set", "grid.width=[1/2, 1]", expect=3).stdout)
         self.assertEqual({name: document[name] for name in ("job", "output", "delta", "counts", "other_results", "missing")},
                          {"job": "tiny", "output": "results/tiny", "delta": 0.99, "other_results": 0, "missing": "0,2-4",
-                          "counts": {"missing": 4, "complete": 2, "diverged": 0, "damaged": 0, "unreadable": 0, "unfit": 0,
+                          "counts": {"missing": 4, "complete": 2, "diverged": 0, "damaged": 0, "unreadable": 0, "unfit": 0, "stopped": 0,
                                      "started": 0, "running": 0, "stale": 0}})
         points = document["points"]
         self.assertEqual([point["outcome"] for point in points], ["missing", "complete"] + ["missing"] * 3 + ["complete"])

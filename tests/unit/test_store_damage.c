@@ -181,7 +181,7 @@ TEST_IN_FOLDER(outcome) {
   H5Fclose(file);
   es_result_summarize(&summary, "r.h5");
   assert_int_equal(summary.outcome, ES_OUTCOME_DAMAGED);
-  assert_non_null(strstr(summary.reason, "the attribute outcome must be \"complete\" or \"diverged\""));
+  assert_non_null(strstr(summary.reason, "the attribute outcome must be \"complete\", \"diverged\" or \"stopped\""));
 }
 
 static int count_of(es_field_group_t group) {
