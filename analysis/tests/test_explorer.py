@@ -31,7 +31,7 @@ def extended():
     made["confusion"] = (("point", "split", "epoch", "class", "predicted_class"), random.integers(0, 50, (n, 2, 4, 4, 4)).astype(float))
     made["nc1"] = (("point", "split", "epoch", "layer"), random.uniform(size=(n, 2, 4, 6)), {"long_name": "a new measure", "units": "1"})
     made["likeness"] = (("point", "split", "epoch", "layer", "other_layer"), random.uniform(size=(n, 2, 4, 6, 6)))
-    made["flags"] = (made["flags"].dims, np.full(made["flags"].shape, 3, np.uint8),
+    made["flags"] = (made["flags"].dims, np.full(made["flags"].shape, 3, np.uint8) * (np.arange(6, dtype=np.uint8) == 2),
                      {"flag_masks": np.array([1, 2], np.uint8), "flag_meanings": "dead undersampled"})
     made["trace"] = made["trace"] * 1e40
     return made
@@ -186,7 +186,7 @@ def test_a_reader_chooses_compares_and_hovers(browser, page):
             text = hover(browser, "chart-map", curve, layer, epoch)
             value = by_place[side, names[layer], str(epoch)]
             assert re.search(rf"(^|\D){re.escape(value)}(\D|$)", text) and names[layer] in text and text.startswith(side), (text, value)
-            assert ("dead, undersampled" in text) == (curve < 2) and ("output layer" in text) == (layer == 5 and curve < 2)
+            assert ("dead, undersampled" in text) == (layer == 2 and curve < 2) and ("output layer" in text) == (layer == 5 and curve < 2)
 
 
 def test_other_measures_and_views(browser):
@@ -195,7 +195,7 @@ def test_other_measures_and_views(browser):
     after(browser, lambda: browser.choose("#measure", "nc1"))
     assert "a new measure" in browser.run("document.querySelector('.controls p').textContent")
     after(browser, lambda: browser.choose("#measure", "flags"))
-    assert "3 (dead, undersampled)" in hover(browser, "chart-map", 0, 1, 1)
+    assert "3 (dead, undersampled)" in hover(browser, "chart-map", 0, 2, 1)
     for tab, rest in (("curves", "accuracy"), ("spectra", "eigenvalues"), ("classes", "recall")):
         after(browser, lambda: browser.click_on(f"#tab-{tab}"))
         assert browser.run("document.querySelector('#measure').value") == rest
@@ -212,6 +212,26 @@ def test_other_measures_and_views(browser):
     said = browser.wait("document.querySelector('.said').textContent")
     rows = list(csv.DictReader(saved(browser, "chart-map", "csv").open()))
     assert re.search(r"eigenvalues (\S+), component 3$", said)[1] == rows[2]["eigenvalues_share"]
+
+
+def test_points_are_chosen_among_all(browser, page):
+    """A mark is a point of tables/points.csv; a click on it, and a button of the table, choose it; axes choose what is shown."""
+    after(browser, lambda: browser.click_on("#tab-points"))
+    count = "document.getElementById('chart-points').data.reduce((n, trace) => n + trace.x.length, 0)"
+    assert browser.run(count) == 8
+    after(browser, lambda: browser.click_on(".filter input"))  # width 1/16
+    assert browser.run(count) == 4 == browser.run("document.querySelectorAll('#points-table tbody tr').length")
+    with (page[1].parent / "tables/points.csv").open() as file:
+        row = list(csv.DictReader(file))[6]
+    names = browser.run("document.getElementById('chart-points').data.map(trace => trace.name)")
+    text = hover(browser, "chart-points", names.index("1/8"), 0, 2)
+    assert "width 1/8, 4 classes, seed 0" in text
+    for name in ("saturation", "accuracy"):
+        assert float(re.search(rf"{name} ([\d.]+)", text)[1]) == pytest.approx(float(row[name]), rel=1e-5)
+    after(browser, lambda: browser.click(*browser.run(PLACE.format(id="chart-points", curve=names.index("1/8"), row=0, column=2))))
+    assert browser.run("document.querySelector('.side.a legend').textContent") == "A width 1/8, 4 classes, seed 0"
+    after(browser, lambda: browser.click_on("#points-table tbody tr:last-child td:last-child button:last-child"))
+    assert browser.run("document.querySelector('.side.b legend').textContent") == "B width 1/8, 4 classes, seed 1"
 
 
 def test_pictures_and_tables(browser):

@@ -80,7 +80,7 @@ const Draw = (() => {
       if (!spec.names && panel.x.length > 24) Object.assign(layout["xaxis" + id], everyFew(panel.x));
       layout["yaxis" + id] = axisLook(look, i && wide ? "" : spec.yTitle, {...ticks(panel.y), autorange: "reversed", domain: wide ? whole : down,
                                                                           anchor: "x" + id, showgrid: false, showticklabels: !same});
-      layout.annotations.push({text: `<b>${plain(panel.name)}</b>`, showarrow: false, xref: "paper", yref: "paper", x: wide ? from : 0,
+      if (n > 1) layout.annotations.push({text: `<b>${plain(panel.name)}</b>`, showarrow: false, xref: "paper", yref: "paper", x: wide ? from : 0,
                                y: wide ? 1 : 1 - from, xanchor: "left", yanchor: "bottom", yshift: 6, font: {size: 13, color: look.ink}});
       const colour = panel.difference ? "coloraxis2" : "coloraxis";
       traces.push({type: "heatmap", x: panel.x.map((_, j) => j), y: panel.y.map((_, j) => j), z: panel.z.map(row => row.map(known)),
@@ -126,7 +126,7 @@ const Draw = (() => {
     if (spec.whole && spec.series.length && spec.series[0].x.length < 14) layout.xaxis.dtick = 1;
     layout.showlegend = spec.series.length > 1;
     layout.legend = {orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: {size: 12}};
-    layout.margin.t = 60;
+    layout.margin.t = layout.showlegend ? 60 : 24;
     layout.hovermode = "closest";
     return {traces, layout};
   }

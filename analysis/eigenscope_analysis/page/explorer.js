@@ -179,7 +179,7 @@ const Explorer = (() => {
     const now = ++drawing;
     if (remember !== false) keep();
     try {
-      if (state.tab === "points") await Points.show(panel, state, charts, () => state.refresh && state.refresh());
+      if (state.tab === "points") await Points.show(panel, state, charts, () => state.refresh && state.refresh(), draw);
       else await view(state.tab, now);
       root.dataset.drawn = String(Number(root.dataset.drawn || 0) + 1);
       if (!root.dataset.opened) root.dataset.opened = String(Math.round(performance.now()));
@@ -439,10 +439,10 @@ const Points = (() => {
   const textOf = (axis, value) => axis.texts[axis.values.indexOf(value)];
   const chosen = () => Array.from({length: Data.size()}, (_, i) => i).filter(i => Data.axes().every(axis => !(own.hidden[axis.name] || new Set()).has(Data.column(axis.name)[i])));
 
-  async function show(panel, state, charts, refresh) {
+  async function show(panel, state, charts, refresh, again) {
     if (!charts.points) {
       charts.points = new Draw.Chart("chart-points", "the points");
-      panel.replaceChildren(fields(() => show(panel, state, charts, refresh)), charts.points.element, make("div", {id: "points-table"}));
+      panel.replaceChildren(fields(again), charts.points.element, make("div", {id: "points-table"}));
     }
     const points = chosen(), axis = Data.axes().find(one => one.name === own.colour);
     const values = axis ? axis.values : [null];
