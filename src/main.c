@@ -23,6 +23,8 @@ static const command_t commands[] = {
     {"report", es_cli_report_command, "FILE.h5 --to FOLDER",
      "write a page with the figures, tables and findings of a merged file"},
     {"watch", es_cli_watch, "JOB --to FOLDER", "keep the report of a job up to date while it runs"},
+    {"export", es_cli_export, "JOB --ro-crate FOLDER",
+     "pack job, results, versions and checksums as an RO-Crate; check one"},
     {"data", es_cli_data, "info|pack|synth",
      "describe a dataset; pack JPEG and PNG files, or synthetic images, into one file"},
     {"model", es_cli_model, "show|run", "list the layers of a network; compute logits of images"},

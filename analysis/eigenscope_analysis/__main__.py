@@ -17,6 +17,16 @@ def watch(options):
     return module.run(options.program, options.job, options.to, options.every, options.arguments)
 
 
+def export(options):
+    from . import crate
+    return crate.write(options.program, options.job, options.ro_crate, options.arguments, options.license, options.author)
+
+
+def check_crate(options):
+    from . import crate
+    return crate.check(options.crate)
+
+
 def compare(options):
     from . import compare as module
     return module.run(options.a, options.b, rtol=options.rtol, atol=options.atol, point=options.point,
@@ -66,6 +76,19 @@ def parser():
     p.add_argument("--every", metavar="S", type=float, default=10.0, help="seconds between two looks (default %(default)g)")
     p.add_argument("--program", default="eigenscope", help="the program (default: %(default)s on the path)")
     p.set_defaults(run=watch)
+    p = commands.add_parser("export", help="packs a job, its results, versions and checksums as an RO-Crate",
+                            description="Exit code: that of `eigenscope status`.")
+    p.add_argument("job", metavar="JOB.yaml", help="the job file")
+    p.add_argument("arguments", metavar="OPTION", nargs="*", help="options of `status` and `merge`: --output DIR, --set KEY=VALUE")
+    p.add_argument("--ro-crate", metavar="FOLDER|FILE.zip", required=True, help="the crate to write; must not exist")
+    p.add_argument("--license", metavar="URL", help="licence of the data")
+    p.add_argument("--author", metavar="NAME", action="append", default=[], help="author of the data; may be repeated")
+    p.add_argument("--program", default="eigenscope", help="the program (default: %(default)s on the path)")
+    p.set_defaults(run=export)
+    p = commands.add_parser("check-crate", help="compares the files of an RO-Crate with its checksums",
+                            description="Names each file that has changed, is missing or is not listed. Exit code: 0, or 2 if there is one.")
+    p.add_argument("crate", metavar="FOLDER|FILE.zip", help="a crate that `export` wrote")
+    p.set_defaults(run=check_crate)
     p = commands.add_parser("compare", help="lists the differences of two result files beyond a tolerance",
                             description="Compares points with the same id. Files without common ids hold points of other settings: each "
                                         "is compared with the point that is equal in all other axes, and the differences of saturation "

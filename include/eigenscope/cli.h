@@ -63,7 +63,8 @@ int es_cli_search(int argc, char **argv);
 int es_cli_show(int argc, char **argv);
 int es_cli_merge(int argc, char **argv);
 int es_cli_report_command(int argc, char **argv);
-int es_cli_watch(int argc, char **argv); /* replaces this process by a Python process */
+int es_cli_watch(int argc, char **argv);  /* replaces this process by a Python process */
+int es_cli_export(int argc, char **argv); /* replaces this process by a Python process */
 int es_cli_data(int argc, char **argv);
 int es_cli_checkpoint(int argc, char **argv);
 int es_cli_model(int argc, char **argv);

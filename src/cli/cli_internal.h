@@ -40,12 +40,19 @@ int es_cli_results_code(const es_results_t *results);
 /* Returns "eigenscope 0.1.0 (214bdda)". Static storage. */
 const char *es_cli_creator(void);
 
+/* report.c: replaces this process by the Python package with these arguments, which end with NULL; the first
+ * ES_CLI_OWN_ARGUMENTS are set by the function. ES_INPUT with what Python lacks. */
+enum { ES_CLI_OWN_ARGUMENTS = 4 };
+es_code_t es_cli_start_package(const char **arguments, es_status_t *status);
+/* The path of this program. ES_SYSTEM. */
+es_code_t es_cli_own_path(char out[ES_PATH_MAX], es_status_t *status);
+
 /* The help page of each command, defined in the command's own file. */
 extern const es_page_t es_page_plan, es_page_run, es_page_status, es_page_search, es_page_merge, es_page_show,
     es_page_report, es_page_watch, es_page_data_info, es_page_data_pack, es_page_data_synth, es_page_checkpoint_info,
     es_page_checkpoint_export, es_page_checkpoint_import, es_page_model_run, es_page_model_show, es_page_weights,
-    es_page_similarity, es_page_doctor, es_page_bench_train, es_page_bench_covariance, es_page_bench_spectrum,
-    es_page_bench_probe, es_page_version;
+    es_page_similarity, es_page_export, es_page_doctor, es_page_bench_train, es_page_bench_covariance,
+    es_page_bench_spectrum, es_page_bench_probe, es_page_version;
 
 /* checkpoint_checks.c: appends the built-in architecture (and options) of a file, as "vgg11 {head: torchvision}, width
  * 1/8, 10 classes". If none fits, *found is false and nothing is appended. ES_SYSTEM when out of memory. */

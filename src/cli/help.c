@@ -12,6 +12,7 @@ static const es_page_t *const pages[] = {
     &es_page_show,
     &es_page_report,
     &es_page_watch,
+    &es_page_export,
     &es_page_data_info,
     &es_page_data_pack,
     &es_page_data_synth,

@@ -139,9 +139,8 @@ bool es_cli_describe_python(char *out, size_t size) {
   return false;
 }
 
-/* Replaces this process by the package with these arguments, which end with NULL; the first four are set here. */
-enum { OWN_ARGUMENTS = 4 };
-static es_code_t start_package(const char **arguments, es_status_t *status) {
+enum { OWN_ARGUMENTS = ES_CLI_OWN_ARGUMENTS };
+es_code_t es_cli_start_package(const char **arguments, es_status_t *status) {
   const char *python = NULL;
   char folder[FOLDER_MAX];
   find_package(folder);
@@ -170,7 +169,8 @@ static int report(const es_arguments_t *arguments, es_status_t *status) {
   const char *file = es_arguments_positional(arguments, 0), *to;
   ES_TRY(find_target(arguments, &to, status));
   ES_TRY(es_cli_refuse_job(file, STAGE, status));
-  return start_package((const char *[OWN_ARGUMENTS + 6]){[OWN_ARGUMENTS] = "report", "--to", to, "--", file}, status);
+  return es_cli_start_package((const char *[OWN_ARGUMENTS + 6]){[OWN_ARGUMENTS] = "report", "--to", to, "--", file},
+                              status);
 }
 
 /* ---- watch ---- */
@@ -190,6 +190,13 @@ static const es_option_t watch_options[] = {
 };
 const es_page_t es_page_watch = {"watch", watch_usage, watch_options, sizeof watch_options / sizeof *watch_options};
 
+es_code_t es_cli_own_path(char out[ES_PATH_MAX], es_status_t *status) {
+  const ssize_t length = readlink("/proc/self/exe", out, ES_PATH_MAX - 1);
+  if (length < 0) return es_fail(status, ES_SYSTEM, STAGE, "/proc/self/exe: cannot be read");
+  out[length] = '\0';
+  return ES_OK;
+}
+
 static int watch(const es_arguments_t *arguments, es_status_t *status) {
   const char *const *sets, *to, *output = es_arguments_option(arguments, "--output");
   const int n_sets = es_arguments_all(arguments, "--set", &sets);
@@ -197,9 +204,7 @@ static int watch(const es_arguments_t *arguments, es_status_t *status) {
   char program[ES_PATH_MAX], seconds[32];
   ES_TRY(find_target(arguments, &to, status));
   ES_TRY(es_cli_integer(arguments, "--every", 1, 86400, &every, status));
-  const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-  if (length < 0) return es_fail(status, ES_SYSTEM, STAGE, "/proc/self/exe: cannot be read");
-  program[length] = '\0';
+  ES_TRY(es_cli_own_path(program, status));
   snprintf(seconds, sizeof seconds, "%lld", (long long)every);
   const char **all = es_allocate_zero((size_t)(OWN_ARGUMENTS + 12 + 2 * n_sets), sizeof *all);
   if (all == NULL) return es_out_of_memory(status, STAGE, "%d arguments", n_sets);
@@ -213,7 +218,7 @@ static int watch(const es_arguments_t *arguments, es_status_t *status) {
     all[n++] = "--set";
     all[n++] = sets[i];
   }
-  start_package(all, status); /* returns only if it fails */
+  es_cli_start_package(all, status); /* returns only if it fails */
   es_free(all);
   return status->code;
 }
