@@ -86,7 +86,7 @@ def find_results(output, points):
     """[(point, path)] of the points that have a result."""
     found = []
     for point in points:
-        if point["outcome"] in ("complete", "diverged"):
+        if point["outcome"] in ("complete", "diverged", "stopped"):
             below = pathlib.Path(output) / "points"
             path = below / f"{point['id']}.h5"
             found.append((point, path if path.is_file() else below / point["id"][:2] / path.name))
