@@ -122,11 +122,22 @@ void es_samples_destroy(es_samples_t *samples);
  * for no limit (0). */
 int64_t es_class_quota(int64_t limit, int32_t classes, int32_t c);
 
-/** Augmentation of train images; all off for eval. Crops first, then flips. Random numbers: ES_RANDOM_AUGMENT at
- * (epoch, position in es_samples_t), so they depend on neither batches nor ranks. */
+/** Augmentation of train images; all off for eval. Applied in this order:
+ *   place         the image moves to a random place of the canvas, all places equally likely; for fit pad and place
+ *   crop          pad by resolution/8 raw zeros on each side, crop to the old size at a random position
+ *   resized_crop  a part of random area and shape becomes the image: torchvision's RandomResizedCrop. Bilinear, bit for
+ *                 bit as torchvision and Pillow resize the part as an image of bytes (half-pixel centres, edges
+ *                 repeated, each pass rounded to bytes; parts are not larger than the result, so antialiasing would
+ *                 change nothing)
+ *   flip          left-right with probability 1/2
+ *   erase         a rectangle of random area and shape becomes 0 in the normalised image, with some probability:
+ *                 torchvision's RandomErasing with value 0
+ *   cutout        a square becomes 0 in the normalised image; its centre is anywhere in the image, so it may lie partly
+ *                 outside (DeVries and Taylor, arXiv 1708.04552)
+ * Random numbers: ES_RANDOM_AUGMENT and others at (epoch, position in es_samples_t), so they depend on neither batches
+ * nor ranks. */
 typedef struct es_augment {
-  bool crop; /**< pad by resolution/8 raw zeros on each side, crop to the old size at a random position */
-  bool flip; /**< left-right with probability 1/2 */
+  es_augment_settings_t settings;
   int64_t seed;
   uint64_t epoch;
 } es_augment_t;

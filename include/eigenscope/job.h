@@ -126,6 +126,9 @@ bool es_setting_in_id(int index, const es_point_t *point);
 /** Writes the value as canonical YAML: equal values give equal text, and the text parses to the same value. */
 void es_setting_print(int index, const es_point_t *point, char out[ES_SETTING_MAX]);
 
+/** Values of datasets.*.fit; ends with NULL. */
+extern const char *const es_fit_words[ES_FITS + 1];
+
 /** Parses a width: "1/16", "0.125" or "2", in lowest terms; false unless both parts are positive integers (at most 9
  * decimals). */
 bool es_ratio_parse(const char *text, es_ratio_t *out);

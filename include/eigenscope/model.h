@@ -61,10 +61,11 @@ typedef enum es_kind {
 } es_kind_t;
 
 typedef struct es_pass {
-  int64_t n;     /**< samples of the batch, over all ranks; ≤ the largest of es_model_create's `batches` */
-  bool training; /**< batch statistics, dropout; otherwise running statistics */
-  int64_t seed;  /**< of dropout */
-  uint64_t step; /**< of dropout: different in each training step, below 2⁴⁰ */
+  int64_t n;        /**< samples of the batch, over all ranks; ≤ the largest of es_model_create's `batches` */
+  bool training;    /**< batch statistics, dropout; otherwise running statistics */
+  int64_t seed;     /**< of dropout */
+  uint64_t step;    /**< of dropout: different in each training step, below 2⁴⁰ */
+  double smoothing; /**< label smoothing ε: the target is 1 − ε for the label, plus ε/classes for every class */
   es_feed_t feed;
   const es_observer_t *observer; /**< or NULL */
   const es_editor_t *editor;     /**< or NULL; not in training, because the backward pass ignores edits */

@@ -18,8 +18,10 @@ enum {
   ES_AXES_MAX = 16,
   ES_CLASSES_MAX = 1024,
   ES_EPOCHS_MAX = 256,
-  ES_VARIABLE_MAX = 128, /**< name of a variable in an HDF5 file */
-  ES_ID_SIZE = 17        /**< 16 hexadecimal digits and the terminator */
+  ES_MILESTONES_MAX = 32,
+  ES_RESOLUTION_MAX = 2048, /**< height and width of images at the input of a network */
+  ES_VARIABLE_MAX = 128,    /**< name of a variable in an HDF5 file */
+  ES_ID_SIZE = 17           /**< 16 hexadecimal digits and the terminator */
 };
 
 typedef enum es_split { ES_TRAIN = 0, ES_EVAL = 1, ES_SPLITS = 2 } es_split_t;
@@ -113,7 +115,7 @@ static inline double es_ratio_value(es_ratio_t ratio) {
 typedef enum es_labels { ES_LABELS_FINE, ES_LABELS_COARSE } es_labels_t;
 /** Variables of an HDF5 file for each split. */
 typedef enum es_variable { ES_VARIABLE_IMAGES, ES_VARIABLE_LABELS, ES_VARIABLES } es_variable_t;
-typedef enum es_fit { ES_FIT_RESIZE, ES_FIT_PAD, ES_FITS } es_fit_t;
+typedef enum es_fit { ES_FIT_RESIZE, ES_FIT_PAD, ES_FIT_PLACE, ES_FITS } es_fit_t;
 
 /** Settings of the synthetic generator; data.h explains complexity. */
 typedef struct es_synthetic {
@@ -173,8 +175,41 @@ typedef struct es_model_spec {
   const es_description_t *description; /**< borrowed from the job; ES_FAMILY_DESCRIPTION, else NULL */
 } es_model_spec_t;
 
-typedef enum es_optimizer { ES_SGD, ES_ADAM, ES_OPTIMIZERS } es_optimizer_t;
-typedef enum es_schedule_kind { ES_SCHEDULE_NONE, ES_SCHEDULE_STEP, ES_SCHEDULE_COSINE } es_schedule_kind_t;
+typedef enum es_switch { ES_OFF, ES_ON, ES_SWITCHES } es_switch_t;
+
+typedef enum es_optimizer { ES_SGD, ES_ADAM, ES_ADAMW, ES_RADAM, ES_OPTIMIZERS } es_optimizer_t;
+typedef enum es_schedule_kind {
+  ES_SCHEDULE_NONE,
+  ES_SCHEDULE_STEP,
+  ES_SCHEDULE_COSINE,
+  ES_SCHEDULE_MILESTONES,
+  ES_SCHEDULE_PLATEAU
+} es_schedule_kind_t;
+
+/** The number of the eval split that schedule plateau follows: the loss must fall, or the accuracy must rise. */
+typedef enum es_monitor { ES_MONITOR_LOSS, ES_MONITOR_ACCURACY, ES_MONITORS } es_monitor_t;
+
+/** Settings of schedule plateau beside schedule_gamma (train.h). */
+typedef struct es_plateau_settings {
+  int32_t patience; /**< epochs without improvement before the learning rate falls */
+  es_monitor_t monitor;
+  double threshold; /**< smallest relative improvement */
+  int32_t cooldown; /**< epochs after a change that do not count */
+  double least;     /**< learning rate below which the schedule does not go */
+} es_plateau_settings_t;
+
+/** Ranges of a random rectangle: its share of the image's area, and its width over its height. */
+typedef struct es_rectangle_settings {
+  double scale[2], ratio[2];
+} es_rectangle_settings_t;
+
+/** Augmentation of train images (data.h), all off by default. */
+typedef struct es_augment_settings {
+  bool crop, flip, place, resized_crop, erase, cutout;
+  es_rectangle_settings_t resized, erased; /**< of resized_crop and of erase */
+  double erase_probability;
+  int32_t cutout_size; /**< side in pixels; 0: half of the resolution */
+} es_augment_settings_t;
 
 /** Training ends early when the pattern of saturation is stable: its distance (stability.h) from the previous measured
  * epoch was below `distance` for `patience` measured epochs in a row. patience = 0: never. */
@@ -187,13 +222,20 @@ typedef struct es_train_settings {
   int32_t epochs, batch, lanes;
   es_optimizer_t optimizer;
   double learning_rate, momentum, weight_decay;
-  double beta1, beta2, epsilon; /**< Adam */
+  double beta1, beta2, epsilon; /**< Adam, AdamW and RAdam */
   es_schedule_kind_t schedule;
   int32_t schedule_step; /**< epochs between steps */
   double schedule_gamma;
-  bool crop, flip;
+  int32_t n_milestones, milestones[ES_MILESTONES_MAX]; /**< ascending */
+  es_plateau_settings_t plateau;
+  es_augment_settings_t augment;
   es_stop_settings_t stop_when_stable;
   es_precision_t precision;
+  es_switch_t nesterov;   /**< of SGD */
+  double label_smoothing; /**< of the loss of training; 0 … below 1 */
+  double clip_norm;       /**< largest norm of the gradient; 0: any */
+  int32_t warmup;         /**< epochs before the schedule begins, in which the learning rate rises */
+  double warmup_start;    /**< factor of the learning rate in the first of these epochs */
 } es_train_settings_t;
 
 typedef enum es_method_kind {
@@ -224,8 +266,6 @@ typedef enum es_solver_choice {
 } es_solver_choice_t;
 /** NO: nothing; YES: follow the leading eigenvectors over the epochs; STORE: also store them in the result. */
 typedef enum es_eigenspace { ES_EIGENSPACE_NO, ES_EIGENSPACE_YES, ES_EIGENSPACE_STORE, ES_EIGENSPACES } es_eigenspace_t;
-typedef enum es_switch { ES_OFF, ES_ON, ES_SWITCHES } es_switch_t;
-
 /** Kinds of nodes whose outputs can be measured. */
 typedef enum es_layer_kind {
   ES_LAYER_CONV,

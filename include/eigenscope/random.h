@@ -14,7 +14,12 @@ typedef enum es_purpose {
   ES_RANDOM_DROPOUT = 4,    /**< (step and node, sample and element) */
   ES_RANDOM_SYNTHETIC = 5,  /**< (class or split, sample and element) */
   ES_RANDOM_TEST = 6,
-  ES_RANDOM_DIRECTIONS = 7 /**< (layer, element): random directions for es_directions_random */
+  ES_RANDOM_DIRECTIONS = 7, /**< (layer, element): random directions for es_directions_random */
+  ES_RANDOM_SEAT = 8,       /**< (split, image): fixed places of images on the canvas */
+  ES_RANDOM_PLACE = 9,      /**< (epoch, sample) */
+  ES_RANDOM_PART = 10,      /**< (epoch, sample and attempt) */
+  ES_RANDOM_ERASE = 11,     /**< (epoch, sample and attempt) */
+  ES_RANDOM_CUTOUT = 12     /**< (epoch, sample) */
 } es_purpose_t;
 
 /** The raw block function: maps a counter of 4 words and a key of 2 words to 4 words. */
@@ -32,6 +37,11 @@ static inline float es_random_unit(uint32_t word) {
 /** An integer in 0 … bound−1 (bound ≥ 1) by multiply-shift; bias below bound · 2⁻³². */
 static inline uint32_t es_random_below(uint32_t word, uint32_t bound) {
   return (uint32_t)(((uint64_t)word * bound) >> 32);
+}
+
+/** [0, 1) with 32 bits. */
+static inline double es_random_share(uint32_t word) {
+  return (double)word * 0x1p-32;
 }
 
 /** Two independent normal deviates (Box-Muller in double, rounded to float) from two words. */

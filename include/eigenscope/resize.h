@@ -30,6 +30,15 @@ typedef struct es_resizer {
   es_owned_t memory;
 } es_resizer_t;
 
+/** Fills the taps of n_out outputs from n_in ≤ n_out inputs; `out` has room for n_out outputs of width
+ * ES_ENLARGING_TAPS. */
+enum { ES_ENLARGING_TAPS = 3 };
+void es_taps_enlarge(es_taps_t *out, int32_t n_in, int32_t n_out);
+/** One row of the horizontal pass: n_out pixels of `channels` bytes. */
+void es_taps_row(const es_taps_t *taps, const uint8_t *in, int32_t n_out, int32_t channels, uint8_t *out);
+/** Output `y` of the vertical pass: n bytes from the rows first[y] … first[y] + count[y] − 1, given by `rows`. */
+void es_taps_column(const es_taps_t *taps, int32_t y, const uint8_t *const *rows, int64_t n, uint8_t *out);
+
 /** False if out of memory; then nothing must be destroyed. */
 bool es_resizer_create(es_resizer_t *out, const es_resize_t *shape);
 /** A zeroed struct is allowed. */

@@ -11,17 +11,39 @@
 #include "eigenscope/status.h"
 #include <stdbool.h>
 
-/** Learning rate of epoch 1 … E. step: rate·γ^⌊(epoch−1)/step⌋; cosine: rate·(1 + cos(π(epoch−1)/E))/2, as PyTorch's
- * StepLR and CosineAnnealingLR stepped once an epoch. */
-double es_learning_rate(const es_train_settings_t *settings, int32_t epoch);
+/** State of schedule plateau: all that PyTorch's ReduceLROnPlateau (mode min or max, threshold relative, eps 1e-8)
+ * remembers. Only doubles, so that a state holds the struct as one tensor. */
+typedef struct es_plateau {
+  double rate;     /**< learning rate of the next epoch */
+  double best;     /**< best number so far; ±∞ before the first */
+  double waited;   /**< epochs without improvement */
+  double cooldown; /**< epochs that still do not count */
+} es_plateau_t;
+enum { ES_PLATEAU_NUMBERS = sizeof(es_plateau_t) / sizeof(double) };
 
-/** Optimiser over flat vectors, as PyTorch's SGD (momentum, dampening 0, no Nesterov) and Adam; weight decay is added
- * to the gradient of every parameter. */
+void es_plateau_start(es_plateau_t *plateau, const es_train_settings_t *settings);
+/** Takes the number that the schedule follows, after an epoch. */
+void es_plateau_observe(es_plateau_t *plateau, const es_train_settings_t *settings, double value);
+
+/** Learning rate of epoch 1 … E. The first W = warmup epochs: rate·(s + (1−s)(epoch−1)/W) with s = warmup_start. Epochs
+ * after them, with e = epoch − W; step: rate·γ^⌊(e−1)/step⌋; milestones: rate·γ^(number of milestones below e);
+ * cosine: rate·(1 + cos(π(e−1)/(E−W)))/2; plateau: plateau->rate. So as PyTorch's StepLR, MultiStepLR and
+ * CosineAnnealingLR stepped once an epoch, after a LinearLR in a SequentialLR. `plateau` may be NULL for other
+ * schedules. */
+double es_learning_rate(const es_train_settings_t *settings, int32_t epoch, const es_plateau_t *plateau);
+
+/** Optimiser over flat vectors, as PyTorch's SGD (momentum, dampening 0), Adam, AdamW and RAdam. Weight decay concerns
+ * every parameter; AdamW multiplies the weights by 1 − rate·decay, the others add decay·weight to the gradient. */
 typedef struct es_optimizer_state {
   es_train_settings_t settings;
   int64_t n;
-  float *first, *second; /**< owned; momentum (SGD) or the two moments (Adam; `second` is NULL for SGD) */
+  float *first, *second; /**< owned; momentum (SGD) or the two moments (`second` is NULL for SGD) */
+  es_plateau_t plateau;
 } es_optimizer_state_t;
+/** Vectors as long as the parameters that the optimizer holds: 1 or 2. */
+static inline int es_optimizer_moments(const es_train_settings_t *settings) {
+  return settings->optimizer == ES_SGD ? 1 : 2;
+}
 es_code_t es_optimizer_create(es_optimizer_state_t *out, const es_train_settings_t *settings, int64_t n,
                               es_status_t *status);
 void es_optimizer_destroy(es_optimizer_state_t *optimizer);
@@ -29,9 +51,14 @@ void es_optimizer_destroy(es_optimizer_state_t *optimizer);
 void es_optimizer_step(es_optimizer_state_t *optimizer, float *parameters, const float *gradients, double learning_rate,
                        int64_t step);
 
+/** Scales the gradient down to the norm `most` if its 2-norm is larger: by most/(norm + 1e-6), as PyTorch's
+ * clip_grad_norm_. Returns the norm before. Sums in double in a fixed order. */
+double es_clip_gradients(float *gradients, int64_t n, double most);
+
 /** Means over the samples of an epoch or a split. */
 typedef struct es_epoch_stats {
-  double loss, accuracy, top5_accuracy;
+  double loss; /**< in training with label smoothing, which evaluation never has */
+  double accuracy, top5_accuracy;
   double mcc; /**< Matthews correlation for several classes (Gorodkin 2004, eq. 8); 0 where it is 0/0 */
   double learning_rate;
   double seconds;
@@ -70,6 +97,10 @@ es_code_t es_trainer_epoch(es_trainer_t *trainer, int32_t epoch, const es_observ
  * codes as es_trainer_epoch; does not change the model. */
 es_code_t es_trainer_evaluate(es_trainer_t *trainer, es_split_t split, int32_t epoch, const es_observer_t *observer,
                               es_epoch_stats_t *stats, es_status_t *status);
+
+/** Tells schedule plateau the numbers of the eval split after training epoch `epoch`. Other schedules ignore the call.
+ * Not collective, but every rank must call it with equal numbers, once an epoch. */
+void es_trainer_observe(es_trainer_t *trainer, int32_t epoch, const es_epoch_stats_t *eval);
 
 /** Sets the editor that later calls of es_trainer_evaluate apply to the outputs of layers; NULL: none. Borrowed. Not
  * collective, but every rank must set its own. */

@@ -48,6 +48,7 @@ function print_comments(i, text, literal) {
 {
   begun = 1
   other = sub(/^#:/, "")
+  if ($0 ~ /^ *- /) sub(/- /, "  ") # an item of a list is as deep as a key
   match($0, /^ */)
   depth = RLENGTH / 2
   line = substr($0, RLENGTH + 1)

@@ -134,8 +134,7 @@ static es_code_t prepare(bench_t *b, es_status_t *status) {
                 .learning_rate = 0.05,
                 .momentum = 0.9,
                 .weight_decay = 5e-4,
-                .crop = true,
-                .flip = true},
+                .augment = {.crop = true, .flip = true}},
       .measure = {.every = 2, .n_deltas = 1, .delta = {0.99}, .splits = {true, false}, .n_layers = 1, .layers = {"*"}},
       .checkpoint = {1, ES_KEEP_NONE}};
   ES_TRY(find_model(b, status));

@@ -107,10 +107,16 @@ static void drop_rows(list_t *list) {
   list->n = kept;
 }
 
+static const char PLATEAU[] = "optimizer.plateau";
+
+static bool has_plateau(const es_optimizer_state_t *optimizer) {
+  return optimizer->settings.schedule == ES_SCHEDULE_PLATEAU;
+}
+
 /* `kept`: the existing state stays as the previous one. */
 static es_code_t save(const char *path, const es_state_key_t *key, int32_t epoch, const es_state_content_t *c,
                       bool kept, es_status_t *status) {
-  list_t list = {.capacity = 2 + ES_FIELDS + c->n_extra};
+  list_t list = {.capacity = 3 + ES_FIELDS + c->n_extra};
   if (c->graph) list.capacity += c->graph->n_parameters + 2 * c->graph->n_buffers;
   list.views = es_allocate((size_t)list.capacity, sizeof *list.views);
   if (!list.views) return es_out_of_memory(status, STAGE, "%s", path);
@@ -123,6 +129,7 @@ static es_code_t save(const char *path, const es_state_key_t *key, int32_t epoch
     if (!c->result) append_counts(&list, c->graph, &batches);
     if (c->result) append(&list, "optimizer.first", ES_F32, optimizer->n, optimizer->first);
     if (c->result && optimizer->second) append(&list, "optimizer.second", ES_F32, optimizer->n, optimizer->second);
+    if (c->result && has_plateau(optimizer)) append(&list, PLATEAU, ES_F64, ES_PLATEAU_NUMBERS, &optimizer->plateau);
   }
   if (c->result) append_result(&list, c->result);
   for (int i = 0; i < c->n_extra; i++) list.views[list.n++] = c->extra[i];
@@ -227,6 +234,8 @@ static es_code_t load_trainer(const es_safetensors_t *file, const es_state_conte
   ES_TRY(copy_tensors(file, graph->parameters, graph->n_parameters, es_model_parameters(model), status));
   ES_TRY(copy_tensors(file, graph->buffers, graph->n_buffers, es_model_buffers(model), status));
   ES_TRY(copy_tensor(file, "optimizer.first", ES_F32, optimizer->n, optimizer->first, status));
+  if (has_plateau(optimizer))
+    ES_TRY(copy_tensor(file, PLATEAU, ES_F64, ES_PLATEAU_NUMBERS, &optimizer->plateau, status));
   if (!optimizer->second) return ES_OK;
   return copy_tensor(file, "optimizer.second", ES_F32, optimizer->n, optimizer->second, status);
 }
@@ -349,8 +358,9 @@ es_code_t es_state_resume(int32_t *epoch, const char *path, const es_state_key_t
   ES_TRY(es_agree(group->comm, status));
   if (group->size > 1) ES_MPI(MPI_Bcast(epoch, 1, MPI_INT32_T, 0, group->comm));
   if (*epoch < 0 || !content->trainer) return ES_OK;
-  const es_optimizer_state_t *optimizer = es_trainer_optimizer(content->trainer);
+  es_optimizer_state_t *optimizer = es_trainer_optimizer(content->trainer);
   if (group->size > 1) {
+    ES_MPI(MPI_Bcast(&optimizer->plateau, ES_PLATEAU_NUMBERS, MPI_DOUBLE, 0, group->comm));
     share_floats(optimizer->first, optimizer->n, group);
     if (optimizer->second) share_floats(optimizer->second, optimizer->n, group);
   }

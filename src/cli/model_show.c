@@ -230,7 +230,7 @@ static es_code_t complete(const es_arguments_t *a, bool is_job, es_point_t *poin
                    width);
   if (point->width.numerator == 0) point->width = (es_ratio_t){1, 1};
   ES_TRY(es_cli_integer(a, "--classes", 2, ES_CLASSES_MAX, &classes, status));
-  ES_TRY(es_cli_integer(a, "--resolution", 8, 512, &resolution, status));
+  ES_TRY(es_cli_integer(a, "--resolution", 8, ES_RESOLUTION_MAX, &resolution, status));
   if (classes == 0 && is_job) {
     es_status_t own = {0};
     es_dataset_info_t *info = es_allocate(1, sizeof *info);

@@ -7,8 +7,6 @@
 #include "shared.h"
 #include <stddef.h>
 
-enum { ES_RESOLUTION_MAX = 4096 };
-
 /** Images that stay in their file; each rank reads the images it needs. Not collective. */
 typedef struct es_streamed {
   es_dataset_spec_t spec;
@@ -35,6 +33,7 @@ struct es_dataset {
   es_dataset_info_t info;
   char path[ES_PATH_MAX]; /**< for messages: path of the dataset, or its name if it has none */
   int32_t resolution;
+  es_fit_t fit;
   es_node_t node;              /**< owned */
   es_shared_t memory;          /**< owned; the storage of the pointers below */
   uint8_t *pixels[ES_SPLITS];  /**< (count, resolution, resolution, channels); NULL if streamed */

@@ -1,31 +1,10 @@
-/* Converts uint8 images to normalised float, shifted and mirrored, in one pass: makes the batches of training. */
-#include "dataset.h"
+/* Converts uint8 images to normalised float, changed as augment.h says, in one pass: makes the batches of training. */
+#include "augment.h"
 #include "eigenscope/kernel.h"
-#include "eigenscope/random.h"
 #include <assert.h>
 #include <string.h>
 
 enum { ROWS_AHEAD = 8 };
-
-/* Shift and mirror of an image: output (y, x) shows stored (y + down, x + right), zeros outside, then is mirrored. */
-typedef struct move {
-  int32_t down, right;
-  bool flip;
-} move_t;
-
-static move_t draw_move(const es_augment_t *augment, int32_t position, int32_t resolution) {
-  move_t move = {0};
-  if (augment == NULL || (!augment->crop && !augment->flip)) return move;
-  uint32_t words[4];
-  es_random_block(augment->seed, ES_RANDOM_AUGMENT, augment->epoch, (uint64_t)position, words);
-  if (augment->crop) {
-    int32_t margin = resolution / 8;
-    move.down = (int32_t)es_random_below(words[0], 2 * (uint32_t)margin + 1) - margin;
-    move.right = (int32_t)es_random_below(words[1], 2 * (uint32_t)margin + 1) - margin;
-  }
-  move.flip = augment->flip && words[2] >> 31 != 0;
-  return move;
-}
 
 /* Converts n grey pixels; `step`: distance of their bytes. Stores four floats for the three of a pixel, and the next
  * pixel overwrites the fourth: one load and one store per pixel. The last pixel stores three, to stay in the row. */
@@ -70,38 +49,55 @@ static void convert_row(const float *table, const uint8_t *row, int64_t n, int32
     convert_colour(table, row, 1, n, out);
 }
 
-/* Converts image (resolution, resolution, channels) to out (resolution, resolution, 3), in a batch that ends at
- * `end_of_batch`. */
-static void convert_image(const es_samples_t *samples, const uint8_t *image, move_t move, float *out,
-                          const float *end_of_batch) {
-  uint8_t row[3 * ES_RESOLUTION_MAX];
-  const int32_t channels = samples->dataset->info.channels;
-  const int64_t n = samples->resolution;
-  /* Columns first … end−1 of the output, before mirroring, lie inside the image. */
-  const int64_t first = move.right < 0 ? -move.right : 0, end = move.right > 0 ? n - move.right : n;
-  memset(row, 0, (size_t)(n * channels));
-  for (int64_t y = 0; y < n; y++, out += 3 * n) {
-    const int64_t source = y + move.down;
-    const bool there = source >= 0 && source < n;
-    const uint8_t *from = there ? image + (source * n + first + move.right) * channels : NULL;
-    if (there)
-      memcpy(row + first * channels, from, (size_t)((end - first) * channels));
-    else
-      memset(row, 0, (size_t)(n * channels));
-    ask_for_row(out, 3 * n, end_of_batch);
-    convert_row(samples->table, row, n, channels, move.flip, out);
+/* Clears the holes in row y of the output. */
+static void clear_holes(const es_change_t *change, int64_t y, float *row) {
+  for (int i = 0; i < change->n_holes; i++) {
+    const es_rectangle_t *hole = &change->holes[i];
+    if (y >= hole->top && y < hole->top + hole->height)
+      memset(row + 3 * (size_t)hole->left, 0, 3 * (size_t)hole->width * sizeof *row);
   }
+}
+
+/* Converts image (resolution, resolution, channels) to out (resolution, resolution, 3), in a batch that ends at
+ * `end_of_batch`. `enlarge`: room for enlarging a part, or NULL. */
+static void convert_image(const es_samples_t *samples, const es_moved_t *moved, const es_change_t *change,
+                          es_enlarge_t *enlarge, float *out, const float *end_of_batch) {
+  uint8_t row[3 * ES_RESOLUTION_MAX];
+  const int64_t n = samples->resolution;
+  if (enlarge) es_enlarge_begin(enlarge, *moved, change->part);
+  for (int32_t y = 0; y < n; y++, out += 3 * n) {
+    if (enlarge)
+      es_enlarge_row(enlarge, y, row);
+    else
+      es_moved_row(moved, y, row);
+    ask_for_row(out, 3 * n, end_of_batch);
+    convert_row(samples->table, row, n, moved->channels, change->flip, out);
+    if (change->n_holes > 0) clear_holes(change, y, out);
+  }
+}
+
+/* Apart from convert_image, because it needs much of the stack. */
+static void convert_part(const es_samples_t *samples, const es_moved_t *moved, const es_change_t *change, float *out,
+                         const float *end_of_batch) {
+  es_enlarge_t enlarge;
+  convert_image(samples, moved, change, &enlarge, out, end_of_batch);
 }
 
 void es_samples_fetch(const es_samples_t *samples, const int32_t *positions, int64_t n, const es_augment_t *augment,
                       float *out) {
   const es_dataset_t *dataset = samples->dataset;
-  int32_t resolution = samples->resolution;
-  int64_t size_out = (int64_t)resolution * resolution * 3;
-  for (int64_t i = 0; i < n; i++) {
+  const int32_t resolution = samples->resolution;
+  const int64_t size_out = (int64_t)resolution * resolution * 3;
+  const float *end = out + n * size_out;
+  for (int64_t i = 0; i < n; i++, out += size_out) {
     assert(positions[i] >= 0 && positions[i] < samples->n);
     const uint8_t *image = es_dataset_image(dataset, samples->split, samples->index[positions[i]]);
     if (i + 1 < n) ask_for_image(dataset, samples->split, samples->index[positions[i + 1]]);
-    convert_image(samples, image, draw_move(augment, positions[i], resolution), out + i * size_out, out + n * size_out);
+    const es_change_t change = es_augment_draw(augment, samples, positions[i]);
+    const es_moved_t moved = {image, resolution, dataset->info.channels, change.down, change.right};
+    if (change.resized)
+      convert_part(samples, &moved, &change, out, end);
+    else
+      convert_image(samples, &moved, &change, NULL, out, end);
   }
 }

@@ -1,12 +1,13 @@
 /* Resize (resize.c) stretches images that are not square. Pad centres the image in zeros and crops what does not fit;
- * if the surplus is odd, the extra pixel goes to the right and below. */
+ * if the surplus is odd, the extra pixel goes to the right and below. Place does as pad, but puts the image at a random
+ * place in the zeros. */
 #include "fit.h"
+#include "eigenscope/random.h"
 #include <string.h>
 
 es_code_t es_fitter_create(es_fitter_t *out, es_fit_t fit, const es_dataset_info_t *info, int32_t resolution,
                            es_status_t *status) {
-  *out = (es_fitter_t){
-      .fit = fit, .height = info->height, .width = info->width, .channels = info->channels, .resolution = resolution};
+  *out = (es_fitter_t){.fit = fit, .info = info, .resolution = resolution};
   const es_resize_t shape = {.channels = info->channels,
                              .height = info->height,
                              .width = info->width,
@@ -32,25 +33,37 @@ static void centre(int32_t n_in, int32_t n_out, int32_t *from, int32_t *to, int3
   *count = n_in < n_out ? n_in : n_out;
 }
 
-static void pad(const es_fitter_t *fitter, const uint8_t *image, uint8_t *out) {
-  int32_t from_y, to_y, rows, from_x, to_x, columns;
-  centre(fitter->height, fitter->resolution, &from_y, &to_y, &rows);
-  centre(fitter->width, fitter->resolution, &from_x, &to_x, &columns);
-  int64_t row = (int64_t)fitter->resolution * fitter->channels;
+es_seat_t es_fit_seat(es_fit_t fit, const es_dataset_info_t *info, int32_t resolution, es_split_t split,
+                      int64_t index) {
+  es_seat_t seat;
+  centre(info->height, resolution, &seat.from_y, &seat.to_y, &seat.rows);
+  centre(info->width, resolution, &seat.from_x, &seat.to_x, &seat.columns);
+  if (fit == ES_FIT_PLACE) {
+    uint32_t words[4];
+    es_random_block(0, ES_RANDOM_SEAT, (uint64_t)split, (uint64_t)index, words);
+    seat.to_y = (int32_t)es_random_below(words[0], (uint32_t)(resolution - seat.rows) + 1);
+    seat.to_x = (int32_t)es_random_below(words[1], (uint32_t)(resolution - seat.columns) + 1);
+  }
+  return seat;
+}
+
+static void put(const es_fitter_t *fitter, es_seat_t seat, const uint8_t *image, uint8_t *out) {
+  const int64_t channels = fitter->info->channels, row = fitter->resolution * channels;
   memset(out, 0, (size_t)(fitter->resolution * row));
-  for (int32_t y = 0; y < rows; y++) {
-    memcpy(out + (to_y + y) * row + (int64_t)to_x * fitter->channels,
-           image + ((int64_t)(from_y + y) * fitter->width + from_x) * fitter->channels,
-           (size_t)columns * (size_t)fitter->channels);
+  for (int32_t y = 0; y < seat.rows; y++) {
+    memcpy(out + (seat.to_y + y) * row + seat.to_x * channels,
+           image + ((int64_t)(seat.from_y + y) * fitter->info->width + seat.from_x) * channels,
+           (size_t)(seat.columns * channels));
   }
 }
 
-void es_fitter_apply(es_fitter_t *fitter, const uint8_t *image, uint8_t *out) {
-  if (fitter->height == fitter->resolution && fitter->width == fitter->resolution) {
-    memcpy(out, image, (size_t)fitter->height * (size_t)fitter->width * (size_t)fitter->channels);
+void es_fitter_apply(es_fitter_t *fitter, es_split_t split, int64_t index, const uint8_t *image, uint8_t *out) {
+  const es_dataset_info_t *info = fitter->info;
+  if (info->height == fitter->resolution && info->width == fitter->resolution) {
+    memcpy(out, image, (size_t)info->height * (size_t)info->width * (size_t)info->channels);
   } else if (fitter->fit == ES_FIT_RESIZE) {
     es_resizer_apply(&fitter->resizer, image, out);
   } else {
-    pad(fitter, image, out);
+    put(fitter, es_fit_seat(fitter->fit, info, fitter->resolution, split, index), image, out);
   }
 }

@@ -87,9 +87,9 @@ static void fit_image(loader_t *loader, es_split_t split, int64_t index, const u
   es_streamed_t *s = dataset->streamed;
   const int64_t fitted = es_dataset_image_size(dataset);
   if (!loader->stream) {
-    es_fitter_apply(&loader->fitter, image, dataset->pixels[split] + index * fitted);
+    es_fitter_apply(&loader->fitter, split, index, image, dataset->pixels[split] + index * fitted);
   } else if (split == ES_TRAIN && !loader->spec->normalize_given) {
-    es_fitter_apply(&s->fitter, image, s->fitted);
+    es_fitter_apply(&s->fitter, split, index, image, s->fitted);
     es_moments_add(&loader->moments, s->fitted, fitted / loader->moments.channels);
   }
 }
@@ -189,6 +189,7 @@ static es_code_t load_on(es_dataset_t **out, loader_t loader, int32_t resolution
   es_code_t code = es_agree(loader.comm, status);
   if (dataset != NULL) {
     dataset->resolution = resolution;
+    dataset->fit = spec->fit;
     dataset->node = node;
     snprintf(dataset->path, sizeof dataset->path, "%s", path);
   } else {

@@ -3,6 +3,7 @@
  * fractional bits; horizontal pass first, rounded to 8 bits, then the vertical pass. */
 #include "eigenscope/resize.h"
 #include "eigenscope/kernel.h"
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -68,7 +69,7 @@ static ES_INLINE uint8_t to_byte(int32_t sum) {
   return (uint8_t)(value > 255 ? 255 : value);
 }
 
-static void resize_row(const es_taps_t *taps, const uint8_t *in, int32_t n_out, int32_t channels, uint8_t *out) {
+void es_taps_row(const es_taps_t *taps, const uint8_t *in, int32_t n_out, int32_t channels, uint8_t *out) {
   for (int32_t x = 0; x < n_out; x++) {
     const int32_t *weight = taps->weight + (int64_t)x * taps->width;
     const uint8_t *pixel = in + (int64_t)taps->first[x] * channels;
@@ -77,6 +78,22 @@ static void resize_row(const es_taps_t *taps, const uint8_t *in, int32_t n_out, 
       for (int32_t t = 0; t < taps->count[x]; t++) sum += pixel[t * channels + c] * weight[t];
       *out++ = to_byte(sum);
     }
+  }
+}
+
+void es_taps_enlarge(es_taps_t *out, int32_t n_in, int32_t n_out) {
+  double scratch[ES_ENLARGING_TAPS];
+  const double scale = (double)n_in / n_out;
+  assert(n_in <= n_out && out->width == ES_ENLARGING_TAPS);
+  for (int32_t x = 0; x < n_out; x++) fill_output(out, x, x, n_in, scale, 1.0, scratch);
+}
+
+void es_taps_column(const es_taps_t *taps, int32_t y, const uint8_t *const *rows, int64_t n, uint8_t *out) {
+  const int32_t *weight = taps->weight + (int64_t)y * taps->width, count = taps->count[y];
+  for (int64_t i = 0; i < n; i++) {
+    int32_t sum = ROUNDING;
+    for (int32_t t = 0; t < count; t++) sum += rows[t][i] * weight[t];
+    out[i] = to_byte(sum);
   }
 }
 
@@ -94,7 +111,8 @@ void es_resizer_apply(es_resizer_t *resizer, const uint8_t *image, uint8_t *out)
   int64_t row = (int64_t)shape->n_columns * shape->channels, row_in = (int64_t)shape->width * shape->channels;
   int32_t last = shape->n_rows - 1, end = taps->first[last] + taps->count[last];
   for (int32_t y = taps->first[0]; y < end; y++) { /* only the rows that the window needs */
-    resize_row(&resizer->horizontal, image + y * row_in, shape->n_columns, shape->channels, resizer->between + y * row);
+    es_taps_row(&resizer->horizontal, image + y * row_in, shape->n_columns, shape->channels,
+                resizer->between + y * row);
   }
   for (int32_t y = 0; y < shape->n_rows; y++) {
     for (int64_t i = 0; i < row; i++) resizer->sums[i] = ROUNDING;

@@ -30,10 +30,10 @@ void es_streamed_close(es_streamed_t *streamed) {
 
 const uint8_t *es_streamed_image(es_streamed_t *s, es_split_t split, int64_t index) {
   const es_fitter_t *fitter = &s->fitter;
-  const size_t size = (size_t)fitter->resolution * (size_t)fitter->resolution * (size_t)fitter->channels;
+  const size_t size = (size_t)fitter->resolution * (size_t)fitter->resolution * (size_t)fitter->info->channels;
   const es_dataset_reader_t *reader = es_reader_of(s->spec.format);
   if (s->failure.code == ES_OK && reader->read(&s->images[split], index, 1, s->stored, &s->failure) == ES_OK)
-    es_fitter_apply(&s->fitter, s->stored, s->fitted);
+    es_fitter_apply(&s->fitter, split, index, s->stored, s->fitted);
   else
     memset(s->fitted, 0, size);
   return s->fitted;

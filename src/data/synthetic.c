@@ -257,7 +257,7 @@ static const es_key_t keys[] = {
      .doc = "synthetic: number of classes"},
     {"datasets.*", "complexity", ES_KEY_INT32, DATASET(complexity), 1, 64, .fallback = "4",
      .doc = "synthetic: visual complexity"},
-    {"datasets.*", "size", ES_KEY_INT32, DATASET(size), 8, 512, .fallback = "32",
+    {"datasets.*", "size", ES_KEY_INT32, DATASET(size), 8, ES_RESOLUTION_MAX, .fallback = "32",
      .doc = "synthetic: height and width of the images"},
     {"datasets.*", "channels", ES_KEY_INT32, DATASET(channels), 1, 3, .step = 2, .fallback = "3", .form = "1 or 3",
      .doc = "synthetic: grey or colour"},

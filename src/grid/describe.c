@@ -39,7 +39,7 @@ static void append_dataset(es_text_t *out, const es_dataset_spec_t *d, int line)
     es_text_append(out, "%s    %s: %s\n", nested ? "  " : "", setting.name, setting.value);
     section = setting.section;
   }
-  es_text_append(out, "    fit: %s\n", d->fit == ES_FIT_PAD ? "pad" : "resize");
+  es_text_append(out, "    fit: %s\n", es_fit_words[d->fit]);
   if (d->limit[ES_TRAIN] != 0 || d->limit[ES_EVAL] != 0) es_text_append(out, "    limit:\n");
   if (d->limit[ES_TRAIN] != 0) es_text_append(out, "      train: %lld\n", (long long)d->limit[ES_TRAIN]);
   if (d->limit[ES_EVAL] != 0) es_text_append(out, "      eval: %lld\n", (long long)d->limit[ES_EVAL]);

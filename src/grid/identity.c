@@ -38,7 +38,7 @@ static void add_dataset(uint64_t *hash, const es_dataset_spec_t *d) {
   for (int i = 0; !made && es_dataset_setting(d, i, &setting); i++) {
     if (setting.in_id && !setting.is_default) add(hash, "dataset.%s=%s", setting.name, setting.value);
   }
-  if (d->fit == ES_FIT_PAD) add(hash, "dataset.fit=pad");
+  if (d->fit != ES_FIT_RESIZE) add(hash, "dataset.fit=%s", es_fit_words[d->fit]);
   if (d->limit[ES_TRAIN] != 0) add(hash, "dataset.limit.train=%lld", (long long)d->limit[ES_TRAIN]);
   if (d->limit[ES_EVAL] != 0) add(hash, "dataset.limit.eval=%lld", (long long)d->limit[ES_EVAL]);
   if (!d->normalize_given) return;

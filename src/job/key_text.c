@@ -10,6 +10,7 @@ static const char *const bounds_in_words[] = {
     [ES_NOT_NEGATIVE] = "a number, 0 or more",
     [ES_BELOW_ONE] = "a number from 0 to below 1",
     [ES_UP_TO_ONE] = "a number above 0, at most 1",
+    [ES_ZERO_TO_ONE] = "a number from 0 to 1",
 };
 _Static_assert(sizeof bounds_in_words / sizeof *bounds_in_words == ES_BOUNDS, "every bound has words");
 
@@ -32,8 +33,9 @@ const char *es_key_form(const es_key_t *key, char out[ES_FORM_MAX]) {
     snprintf(out + length, ES_FORM_MAX - length, " or a name under models");
   } else if (key->choices != NULL) {
     list_words(out, key->choices, " or ");
-  } else if (key->type == ES_KEY_REAL) {
-    snprintf(out, ES_FORM_MAX, "%s", bounds_in_words[key->bounds]);
+  } else if (key->type == ES_KEY_REAL || key->type == ES_KEY_REAL_OR_NONE) {
+    snprintf(out, ES_FORM_MAX, "%s%s", key->type == ES_KEY_REAL_OR_NONE ? "none or " : "",
+             bounds_in_words[key->bounds]);
   } else {
     bool all = key->type == ES_KEY_COUNT32 || key->type == ES_KEY_COUNT64;
     snprintf(out, ES_FORM_MAX, "%san integer from %lld to %lld", all ? "all or " : "", (long long)key->least,
@@ -111,6 +113,13 @@ static const struct {
     {"max_epochs", "train.epochs"},
     {"wd", "train.weight_decay"},
     {"optim", "train.optimizer"},
+    {"max_grad_norm", "train.clip_norm"},
+    {"clip_grad_norm", "train.clip_norm"},
+    {"gradient_clip_val", "train.clip_norm"},
+    {"grad_clip", "train.clip_norm"},
+    {"smoothing", "train.label_smoothing"},
+    {"warmup_epochs", "train.warmup"},
+    {"lr_warmup_epochs", "train.warmup"},
     {"scheduler", "train.schedule"},
     {"lr_scheduler", "train.schedule"},
     {"lr_schedule", "train.schedule"},
@@ -159,7 +168,7 @@ static const char *key_seen_from(const char *section, const char *dotted) {
 
 es_code_t es_keys_unknown(const es_tree_t *tree, const es_yaml_t *node, const char *section, const char *where,
                           es_status_t *status) {
-  char names[ES_KEYS_MAX][ES_NAME_MAX], known[480] = "", key[ES_EXCERPT_MAX], homes[ES_FORM_MAX];
+  char names[ES_KEYS_MAX][ES_NAME_MAX], known[640] = "", key[ES_EXCERPT_MAX], homes[ES_FORM_MAX];
   const char *pointers[ES_KEYS_MAX];
   int n = known_names(section, names);
   size_t length = 0;

@@ -73,6 +73,9 @@ es_code_t es_section_defaults(es_tree_t *tree, const char *section, void *target
 void es_key_print(const es_key_t *key, const void *target, char out[ES_SETTING_MAX]);
 /* Names of the methods, by es_method_kind_t; methods from ES_METHOD_POOL on have a size. */
 extern const char *const es_method_words[ES_METHODS];
+extern const char *const es_monitor_words[ES_MONITORS + 1]; /* ends with NULL */
+/* Augmentation with nothing on; the settings of each item are their defaults. */
+extern const es_augment_settings_t es_augment_defaults;
 /* True if target holds the default. */
 bool es_key_is_default(const es_key_t *key, const void *target);
 

@@ -26,6 +26,93 @@ static void append_number(char out[ES_SETTING_MAX], double value) {
   append(out, "%s", es_text_double(value, number));
 }
 
+const char *const es_fit_words[] = {"resize", "pad", "place", NULL};
+const char *const es_monitor_words[] = {"loss", "accuracy", NULL};
+
+const es_augment_settings_t es_augment_defaults = {
+    .resized = {{0.08, 1.0}, {0.75, 4.0 / 3.0}}, .erased = {{0.02, 0.33}, {0.3, 3.3}}, .erase_probability = 0.5};
+
+static void append_range(char out[ES_SETTING_MAX], const double range[2]) {
+  append(out, "[");
+  append_number(out, range[0]);
+  append(out, ", ");
+  append_number(out, range[1]);
+  append(out, "]");
+}
+
+static void append_rectangle(char out[ES_SETTING_MAX], const es_rectangle_settings_t *rectangle) {
+  append(out, "scale: ");
+  append_range(out, rectangle->scale);
+  append(out, ", ratio: ");
+  append_range(out, rectangle->ratio);
+  append(out, "}}");
+}
+
+static void append_word(char out[ES_SETTING_MAX], const char *word) {
+  append(out, "%s%s", out[1] != '\0' ? ", " : "", word);
+}
+
+static bool is_same_rectangle(const es_rectangle_settings_t *a, const es_rectangle_settings_t *b) {
+  return a->scale[0] == b->scale[0] && a->scale[1] == b->scale[1] && a->ratio[0] == b->ratio[0] &&
+         a->ratio[1] == b->ratio[1];
+}
+
+/* Items with their default settings are words. */
+static void append_augment(char out[ES_SETTING_MAX], const es_augment_settings_t *a) {
+  const es_augment_settings_t *d = &es_augment_defaults;
+  append(out, "[");
+  if (a->crop) append_word(out, "crop");
+  if (a->flip) append_word(out, "flip");
+  if (a->place) append_word(out, "place");
+  if (a->resized_crop && is_same_rectangle(&a->resized, &d->resized)) {
+    append_word(out, "resized_crop");
+  } else if (a->resized_crop) {
+    append_word(out, "{resized_crop: {");
+    append_rectangle(out, &a->resized);
+  }
+  if (a->erase && is_same_rectangle(&a->erased, &d->erased) && a->erase_probability == d->erase_probability) {
+    append_word(out, "erase");
+  } else if (a->erase) {
+    append_word(out, "{erase: {probability: ");
+    append_number(out, a->erase_probability);
+    append(out, ", ");
+    append_rectangle(out, &a->erased);
+  }
+  if (a->cutout) append_word(out, a->cutout_size > 0 ? "{cutout: {size: " : "cutout");
+  if (a->cutout && a->cutout_size > 0) append(out, "%d}}", a->cutout_size);
+  append(out, "]");
+}
+
+static void append_schedule(char out[ES_SETTING_MAX], const es_train_settings_t *train) {
+  static const char *const words[] = {[ES_SCHEDULE_NONE] = "none", [ES_SCHEDULE_COSINE] = "cosine"};
+  switch (train->schedule) {
+  case ES_SCHEDULE_NONE:
+  case ES_SCHEDULE_COSINE:
+    append(out, "%s", words[train->schedule]);
+    return;
+  case ES_SCHEDULE_STEP:
+    append(out, "{step: %d", train->schedule_step);
+    break;
+  case ES_SCHEDULE_MILESTONES:
+    for (int i = 0; i < train->n_milestones; i++)
+      append(out, "%s%d", i == 0 ? "{milestones: [" : ", ", train->milestones[i]);
+    append(out, "]");
+    break;
+  case ES_SCHEDULE_PLATEAU:
+    append(out, "{plateau: %d", train->plateau.patience);
+    break;
+  }
+  append(out, ", gamma: ");
+  append_number(out, train->schedule_gamma);
+  if (train->schedule == ES_SCHEDULE_PLATEAU) {
+    append(out, ", monitor: %s, threshold: ", es_monitor_words[train->plateau.monitor]);
+    append_number(out, train->plateau.threshold);
+    append(out, ", cooldown: %d, least: ", train->plateau.cooldown);
+    append_number(out, train->plateau.least);
+  }
+  append(out, "}");
+}
+
 static void append_words(char out[ES_SETTING_MAX], bool first, bool second, const char *const words[2]) {
   append(out, "[%s%s%s]", first ? words[0] : "", first && second ? ", " : "", second ? words[1] : "");
 }
@@ -40,7 +127,6 @@ static void append_kinds(char out[ES_SETTING_MAX], const es_measure_settings_t *
 
 void es_key_print(const es_key_t *key, const void *target, char out[ES_SETTING_MAX]) {
   const void *at = (const char *)target + key->offset;
-  const es_train_settings_t *train = at;
   const es_measure_settings_t *measure = at;
   const es_stop_settings_t *stop = at;
   const es_epochs_t *epochs = at;
@@ -60,6 +146,12 @@ void es_key_print(const es_key_t *key, const void *target, char out[ES_SETTING_M
   case ES_KEY_REAL:
     append_number(out, *(const double *)at);
     break;
+  case ES_KEY_REAL_OR_NONE:
+    if (*(const double *)at == 0.0)
+      append(out, "none");
+    else
+      append_number(out, *(const double *)at);
+    break;
   case ES_KEY_CHOICE:
     append(out, "%s", key->choices[*(const int32_t *)at]);
     break;
@@ -68,13 +160,7 @@ void es_key_print(const es_key_t *key, const void *target, char out[ES_SETTING_M
     if (ratio->denominator != 1) append(out, "/%lld", (long long)ratio->denominator);
     break;
   case ES_KEY_SCHEDULE:
-    if (train->schedule != ES_SCHEDULE_STEP) {
-      append(out, "%s", train->schedule == ES_SCHEDULE_COSINE ? "cosine" : "none");
-      break;
-    }
-    append(out, "{step: %d, gamma: ", train->schedule_step);
-    append_number(out, train->schedule_gamma);
-    append(out, "}");
+    append_schedule(out, at);
     break;
   case ES_KEY_STOP:
     if (stop->patience == 0) {
@@ -92,7 +178,7 @@ void es_key_print(const es_key_t *key, const void *target, char out[ES_SETTING_M
       append(out, "%s", es_method_words[measure->method]);
     break;
   case ES_KEY_AUGMENT:
-    append_words(out, train->crop, train->flip, (const char *const[]){"crop", "flip"});
+    append_augment(out, at);
     break;
   case ES_KEY_SPLITS:
     append_words(out, measure->splits[ES_TRAIN], measure->splits[ES_EVAL], (const char *const[]){"train", "eval"});

@@ -23,6 +23,16 @@ static es_code_t refuse(const value_t *v, const es_yaml_t *node) {
                       es_yaml_describe(node, excerpt));
 }
 
+static es_code_t refuse_count(const value_t *v, int most) {
+  return es_yaml_fail(v->tree, v->node, v->status, "%s has %d entries, but must have at most %d", v->where, v->node->n,
+                      most);
+}
+
+static es_code_t refuse_order(const value_t *v, const es_yaml_t *item) {
+  return es_yaml_fail(v->tree, item, v->status, "%s must be in ascending order without repetitions; %s is out of order",
+                      v->where, item->text);
+}
+
 static bool is_word(const es_yaml_t *node, const char *word) {
   return node->kind == ES_NODE_SCALAR && strcmp(node->text, word) == 0;
 }
@@ -48,6 +58,8 @@ static bool read_real(const es_yaml_t *node, es_bounds_t bounds, double *out) {
     return *out >= 0 && *out < 1;
   case ES_UP_TO_ONE:
     return *out > 0 && *out <= 1;
+  case ES_ZERO_TO_ONE:
+    return *out >= 0 && *out <= 1;
   case ES_BOUNDS:
     break;
   }
@@ -134,13 +146,82 @@ static es_code_t read_ratio(const value_t *v) {
   return ES_OK;
 }
 
+static es_code_t read_real_or_none(const value_t *v) {
+  if (is_word(v->node, "none")) {
+    *(double *)v->at = 0;
+    return ES_OK;
+  }
+  return read_real(v->node, v->key->bounds, v->at) ? ES_OK : refuse(v, v->node);
+}
+
+static es_code_t read_range(const value_t *v) {
+  double *range = v->at;
+  const es_yaml_t *item = v->node->first;
+  if (v->node->kind != ES_NODE_LIST || v->node->n != 2) return refuse(v, v->node);
+  for (int i = 0; i < 2; i++, item = item->next) {
+    if (!read_real(item, v->key->bounds, &range[i])) return refuse(v, item);
+  }
+  if (range[0] > range[1])
+    return es_yaml_fail(v->tree, v->node, v->status, "%s must begin with the smaller number, not with %s", v->where,
+                        v->node->first->text);
+  return ES_OK;
+}
+
+static es_code_t read_milestones(const value_t *v) {
+  es_train_settings_t *train = v->at;
+  const es_yaml_t *item;
+  int n;
+  if (!read_items(v->node, &item, &n) || n < 1) return refuse(v, v->node);
+  if (n > ES_MILESTONES_MAX) return refuse_count(v, ES_MILESTONES_MAX);
+  for (int i = 0; i < n; i++, item = item->next) {
+    int64_t number;
+    if (!read_integer(item, &number) || number < v->key->least || number > v->key->most) return refuse(v, item);
+    if (i > 0 && number <= train->milestones[i - 1]) return refuse_order(v, item);
+    train->milestones[i] = (int32_t)number;
+  }
+  train->n_milestones = n;
+  return ES_OK;
+}
+
+/* Reads {step: …}, {milestones: …} or {plateau: …} and their options. */
+static es_code_t read_schedule_map(const value_t *v) {
+  static const struct {
+    const char *key;
+    es_schedule_kind_t kind;
+  } kinds[] = {{"step", ES_SCHEDULE_STEP}, {"milestones", ES_SCHEDULE_MILESTONES}, {"plateau", ES_SCHEDULE_PLATEAU}};
+  static const char *const options[] = {"monitor", "threshold", "cooldown", "least"}; /* of plateau */
+  es_train_settings_t *train = v->at;
+  const es_yaml_t *found = NULL;
+  const int before = es_faults_count(v->tree->faults);
+  train->schedule_gamma = 0.1;
+  train->n_milestones = 0;
+  train->plateau = (es_plateau_settings_t){.patience = 10, .threshold = 1e-4};
+  ES_TRY(es_section_read(v->tree, "train.schedule", v->node, v->where, v->target, v->status));
+  if (es_faults_count(v->tree->faults) > before) return ES_OK; /* a missing key may be one with a wrong name */
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    const es_yaml_t *node = es_yaml_find(v->node, kinds[i].key);
+    if (node == NULL) continue;
+    if (found != NULL)
+      return es_yaml_fail_key(v->tree, node, v->status, "%s has %s and %s; use one of them", v->where, found->key,
+                              node->key);
+    found = node;
+    train->schedule = kinds[i].kind;
+  }
+  if (found == NULL)
+    return es_yaml_fail_key(v->tree, v->node, v->status,
+                            "%s has no step, milestones or plateau; it needs one of them, as in step: 7", v->where);
+  for (size_t i = 0; train->schedule != ES_SCHEDULE_PLATEAU && i < sizeof options / sizeof *options; i++) {
+    const es_yaml_t *node = es_yaml_find(v->node, options[i]);
+    if (node != NULL)
+      return es_yaml_fail_key(v->tree, node, v->status, "%s.%s belongs to plateau, but the schedule has %s", v->where,
+                              options[i], found->key);
+  }
+  return ES_OK;
+}
+
 static es_code_t read_schedule(const value_t *v) {
   es_train_settings_t *train = v->at;
-  if (v->node->kind == ES_NODE_MAP) {
-    train->schedule = ES_SCHEDULE_STEP;
-    train->schedule_gamma = 0.1;
-    return es_section_read(v->tree, "train.schedule", v->node, v->where, v->target, v->status);
-  }
+  if (v->node->kind == ES_NODE_MAP) return read_schedule_map(v);
   if (is_word(v->node, "none"))
     train->schedule = ES_SCHEDULE_NONE;
   else if (is_word(v->node, "cosine"))
@@ -195,24 +276,53 @@ static es_code_t read_words(const value_t *v, const char *const words[2], int le
   return ES_OK;
 }
 
+/* The words of augment, by es_augment_settings_t; those with settings are sections, too. */
+static const struct {
+  const char *word;
+  size_t offset;
+  bool has_settings;
+} augmentations[] = {
+    {"crop", offsetof(es_augment_settings_t, crop), false},
+    {"flip", offsetof(es_augment_settings_t, flip), false},
+    {"place", offsetof(es_augment_settings_t, place), false},
+    {"resized_crop", offsetof(es_augment_settings_t, resized_crop), true},
+    {"erase", offsetof(es_augment_settings_t, erase), true},
+    {"cutout", offsetof(es_augment_settings_t, cutout), true},
+};
+enum { AUGMENTATIONS = sizeof augmentations / sizeof *augmentations };
+
+/* Reads an item of augment: a word, or a mapping from a word to its settings. */
+static es_code_t read_augmentation(const value_t *v, const es_yaml_t *item) {
+  const bool map = item->kind == ES_NODE_MAP && item->n == 1;
+  const es_yaml_t *settings = map ? item->first : NULL;
+  char where[2 * ES_NAME_MAX];
+  for (int i = 0; i < AUGMENTATIONS; i++) {
+    const char *word = augmentations[i].word;
+    if (map ? !augmentations[i].has_settings || strcmp(settings->key, word) != 0 : !is_word(item, word)) continue;
+    bool *on = (bool *)((char *)v->at + augmentations[i].offset);
+    if (*on) return es_yaml_fail(v->tree, item, v->status, "%s has %s twice", v->where, word);
+    *on = true;
+    if (!map) return ES_OK;
+    snprintf(where, sizeof where, "%s.%s", v->where, word);
+    char section[2 * ES_NAME_MAX];
+    snprintf(section, sizeof section, "train.augment.%s", word);
+    return es_section_read(v->tree, section, settings, where, v->target, v->status);
+  }
+  return refuse(v, item);
+}
+
 static es_code_t read_augment(const value_t *v) {
-  es_train_settings_t *train = v->at;
-  return read_words(v, (const char *const[]){"crop", "flip"}, 0, &train->crop, &train->flip);
+  const es_yaml_t *item;
+  int n;
+  *(es_augment_settings_t *)v->at = es_augment_defaults;
+  if (!read_items(v->node, &item, &n)) return refuse(v, v->node);
+  for (int i = 0; i < n; i++, item = item->next) ES_TRY_ALL(v->tree, read_augmentation(v, item), v->status);
+  return ES_OK;
 }
 
 static es_code_t read_splits(const value_t *v) {
   bool *splits = ((es_measure_settings_t *)v->at)->splits;
   return read_words(v, (const char *const[]){"train", "eval"}, 1, &splits[ES_TRAIN], &splits[ES_EVAL]);
-}
-
-static es_code_t refuse_count(const value_t *v, int most) {
-  return es_yaml_fail(v->tree, v->node, v->status, "%s has %d entries, but must have at most %d", v->where, v->node->n,
-                      most);
-}
-
-static es_code_t refuse_order(const value_t *v, const es_yaml_t *item) {
-  return es_yaml_fail(v->tree, item, v->status, "%s must be in ascending order without repetitions; %s is out of order",
-                      v->where, item->text);
 }
 
 static es_code_t read_deltas(const value_t *v) {
@@ -379,12 +489,18 @@ es_code_t es_key_read(const es_tree_t *tree, const es_key_t *key, const es_yaml_
     return read_integers(&v);
   case ES_KEY_REAL:
     return read_real(node, key->bounds, v.at) ? ES_OK : refuse(&v, node);
+  case ES_KEY_REAL_OR_NONE:
+    return read_real_or_none(&v);
+  case ES_KEY_RANGE:
+    return read_range(&v);
   case ES_KEY_CHOICE:
     return read_choice(&v);
   case ES_KEY_RATIO:
     return read_ratio(&v);
   case ES_KEY_SCHEDULE:
     return read_schedule(&v);
+  case ES_KEY_MILESTONES:
+    return read_milestones(&v);
   case ES_KEY_AUGMENT:
     return read_augment(&v);
   case ES_KEY_STOP:

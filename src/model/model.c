@@ -310,7 +310,8 @@ static void lose(es_model_t *m, const es_pass_t *pass, const es_slice_t *slice) 
   float *gradient = m->widened && out_gradient ? m->widened + n : out_gradient;
   if (m->widened) es_widen(logits, out, n, m->precision);
   if (pass->logits) memcpy(pass->logits + slice->first * classes, logits, n * sizeof *logits);
-  es_loss_slice(logits, pass->feed.labels + slice->first, slice->count, classes, pass->n,
+  const es_criterion_t criterion = {classes, pass->n, pass->smoothing};
+  es_loss_slice(&criterion, logits, pass->feed.labels + slice->first, slice->count,
                 m->sums + (size_t)slice->lane * SUMS, gradient, pass->confusion);
   if (m->widened && out_gradient) es_round(out_gradient, gradient, n, m->precision);
 }

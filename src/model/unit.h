@@ -137,10 +137,17 @@ static inline float *es_unit_buffer(const es_unit_t *unit, int32_t tensor) {
   return unit->buffers + unit->graph->buffers[tensor].offset;
 }
 
+/* The loss of a batch. */
+typedef struct es_criterion {
+  int32_t classes;
+  int64_t n;        /* samples of the batch over all ranks */
+  double smoothing; /* ε of label smoothing, as in es_pass_t */
+} es_criterion_t;
+
 /* loss.c: softmax cross-entropy of one slice. logits (count, classes); labels (count); adds loss, correct and top5 to
- * `sums`, sample by sample; gradient (count, classes) = (softmax − onehot)/n, or NULL; confusion as in es_pass_t, or
+ * `sums`, sample by sample; gradient (count, classes) = (softmax − target)/n, or NULL; confusion as in es_pass_t, or
  * NULL. */
-void es_loss_slice(const float *logits, const int32_t *labels, int64_t count, int32_t classes, int64_t n,
+void es_loss_slice(const es_criterion_t *criterion, const float *logits, const int32_t *labels, int64_t count,
                    double sums[3], float *gradient, int64_t *confusion);
 
 #endif

@@ -219,6 +219,7 @@ static es_code_t make_rows(es_point_source_t *source, es_split_t split, int32_t 
   es_timing_work(&c->timing, trains ? ES_WORK_TRAIN : ES_WORK_EVALUATE, &mark, (stats->images + batch - 1) / batch,
                  stats->images);
   store_stats(s, split, epoch, stats);
+  if (s->trains && split == ES_EVAL && number > 0) es_trainer_observe(s->trainer, number, stats);
   return ES_OK;
 }
 
@@ -310,7 +311,7 @@ int64_t es_network_source_bytes(const es_forecast_t *f, int ranks) {
   const es_point_t *point = f->point;
   const es_graph_t *graph = f->graph;
   const bool trains = point->source == ES_SOURCE_TRAIN;
-  const int64_t moments = !trains ? 0 : point->train.optimizer == ES_ADAM ? 2 : 1; /* buffers of the optimizer */
+  const int64_t moments = trains ? es_optimizer_moments(&point->train) : 0;
   const int64_t model =
       es_model_bytes(graph, point->train.batch, point->train.lanes, ranks, trains, point->train.precision);
   const int64_t capture = es_capture_bytes(graph, &point->measure, f->samples[ES_TRAIN], point->train.lanes, ranks);

@@ -67,6 +67,40 @@ static void note_limit(notes_t *notes, const es_point_t *point, const es_dataset
       point->dataset.name, (long long)n, split_name, scarce, (long long)used);
 }
 
+/* Notes changes of the learning rate after the end of training, and momentum that nothing uses. */
+static void note_schedule(notes_t *notes, const es_train_settings_t *t) {
+  const int32_t first = t->schedule == ES_SCHEDULE_STEP         ? t->schedule_step
+                        : t->schedule == ES_SCHEDULE_MILESTONES ? t->milestones[0]
+                        : t->schedule == ES_SCHEDULE_PLATEAU    ? t->plateau.patience + 1
+                                                                : 0;
+  const char *key = t->schedule == ES_SCHEDULE_STEP         ? "step"
+                    : t->schedule == ES_SCHEDULE_MILESTONES ? "milestones"
+                                                            : "plateau";
+  char after[64] = "";
+  if (t->warmup > 0) snprintf(after, sizeof after, " after a warmup of %d", t->warmup);
+  if (t->warmup >= t->epochs && t->warmup > 0)
+    add(notes, 0, "train.warmup is %d, but training ends after epoch %d: the schedule never begins", t->warmup,
+        t->epochs);
+  else if (first > 0 && first + t->warmup >= t->epochs)
+    add(notes, 0, "train.schedule.%s is %d%s, but training ends after epoch %d: the learning rate never changes", key,
+        t->schedule == ES_SCHEDULE_PLATEAU ? first - 1 : first, after, t->epochs);
+  if (t->optimizer == ES_SGD && t->nesterov == ES_ON && t->momentum == 0.0)
+    add(notes, 0, "train.nesterov is true, but train.momentum is 0: sgd has no momentum");
+}
+
+/* Notes images without room to be placed. */
+static void note_augment(notes_t *notes, const es_point_t *point, const es_dataset_info_t *info) {
+  const es_dataset_spec_t *d = &point->dataset;
+  if (!point->train.augment.place) return;
+  if (d->fit == ES_FIT_RESIZE)
+    add(notes, d->line, "train.augment has place, but dataset %s has fit: resize: its images fill the canvas; use pad",
+        d->name);
+  else if (info->height >= point->resolution && info->width >= point->resolution)
+    add(notes, point->line_resolution,
+        "train.augment has place, but the images of dataset %s, %d x %d, fill the canvas of resolution %d", d->name,
+        info->height, info->width, point->resolution);
+}
+
 /* Notes settings of training that act after its end. */
 static void note_training(notes_t *notes, const es_point_t *point, const es_dataset_info_t *info) {
   const es_train_settings_t *t = &point->train;
@@ -83,9 +117,8 @@ static void note_training(notes_t *notes, const es_point_t *point, const es_data
   if (several && point->checkpoint.every > t->epochs)
     add(notes, 0, "checkpoint.every is %d, but training ends after epoch %d: no state is saved before the end",
         point->checkpoint.every, t->epochs);
-  if (t->schedule == ES_SCHEDULE_STEP && t->schedule_step >= t->epochs)
-    add(notes, 0, "train.schedule.step is %d, but training ends after epoch %d: the learning rate never changes",
-        t->schedule_step, t->epochs);
+  note_schedule(notes, t);
+  note_augment(notes, point, info);
   if (t->stop_when_stable.patience > compared)
     add(notes, 0,
         "train.stop_when_stable.patience is %d, but %d measured epoch%s can be compared: training never ends early",

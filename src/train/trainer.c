@@ -165,6 +165,7 @@ static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t f
                           .training = e->training,
                           .seed = p->point->seed,
                           .step = (uint64_t)(e->training ? step : 0),
+                          .smoothing = e->training ? p->point->train.label_smoothing : 0.0,
                           .feed = {fetch, &batch, t->labels},
                           .observer = e->observer,
                           .editor = e->training ? NULL : t->editor,
@@ -181,7 +182,8 @@ static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t f
   e->sum.top5 += loss.top5;
   if (!e->training) return ES_OK;
   es_model_backward(t->model, &pass);
-  const double start = es_clock();
+  const double start = es_clock(), most = p->point->train.clip_norm;
+  if (most > 0.0) es_clip_gradients(es_model_gradients(t->model), t->optimizer.n, most);
   es_optimizer_step(&t->optimizer, es_model_parameters(t->model), es_model_gradients(t->model), e->rate, step + 1);
   es_model_changed(t->model);
   if (p->profile) p->profile[ES_KIND_UPDATE] += es_clock() - start;
@@ -215,8 +217,8 @@ es_code_t es_trainer_epoch(es_trainer_t *t, int32_t number, const es_observer_t 
                            es_status_t *status) {
   const es_point_t *point = t->setup.point;
   epoch_t e = {.split = ES_TRAIN, .number = number, .training = true, .observer = observer};
-  e.augment = (es_augment_t){point->train.crop, point->train.flip, point->seed, (uint64_t)number};
-  e.rate = es_learning_rate(&point->train, number);
+  e.augment = (es_augment_t){point->train.augment, point->seed, (uint64_t)number};
+  e.rate = es_learning_rate(&point->train, number, &t->optimizer.plateau);
   es_random_permutation(point->seed, (uint64_t)number, t->setup.samples[ES_TRAIN]->n, t->order);
   return run_epoch(t, &e, stats, status);
 }
@@ -224,7 +226,14 @@ es_code_t es_trainer_epoch(es_trainer_t *t, int32_t number, const es_observer_t 
 es_code_t es_trainer_evaluate(es_trainer_t *t, es_split_t split, int32_t number, const es_observer_t *observer,
                               es_epoch_stats_t *stats, es_status_t *status) {
   epoch_t e = {.split = split, .number = number, .observer = observer};
-  e.rate = number > 0 && !t->setup.inference ? es_learning_rate(&t->setup.point->train, number) : NAN;
+  e.rate =
+      number > 0 && !t->setup.inference ? es_learning_rate(&t->setup.point->train, number, &t->optimizer.plateau) : NAN;
   for (int64_t i = 0; i < t->setup.samples[split]->n; i++) t->order[i] = (int32_t)i;
   return run_epoch(t, &e, stats, status);
+}
+
+void es_trainer_observe(es_trainer_t *t, int32_t epoch, const es_epoch_stats_t *eval) {
+  const es_train_settings_t *s = &t->setup.point->train;
+  if (s->schedule != ES_SCHEDULE_PLATEAU || epoch <= s->warmup) return;
+  es_plateau_observe(&t->optimizer.plateau, s, s->plateau.monitor == ES_MONITOR_LOSS ? eval->loss : eval->accuracy);
 }

@@ -30,7 +30,7 @@ static void check_samples(const es_dataset_t *streamed, const es_dataset_t *held
   float *x = es_allocate((size_t)a.n * image, sizeof *x), *y = es_allocate((size_t)a.n * image, sizeof *y);
   int32_t *order = es_allocate((size_t)a.n, sizeof *order);
   CHECK(x != NULL && y != NULL && order != NULL);
-  const es_augment_t augment = {.crop = true, .flip = true, .seed = 3, .epoch = 2};
+  const es_augment_t augment = {.settings = {.crop = true, .flip = true}, .seed = 3, .epoch = 2};
   for (int turn = 0; turn < 2; turn++) {
     for (int64_t i = 0; i < a.n; i++) order[i] = (int32_t)((i * 17 + rank) % a.n);
     es_samples_fetch(&a, order, a.n, turn == 0 ? NULL : &augment, x);

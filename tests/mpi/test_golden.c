@@ -38,6 +38,12 @@ typedef struct golden {
 static const golden_t cases[] = {
     {"vgg_authors_sgd", NULL, {"vgg", ES_FAMILY_VGG, ES_HEAD_AUTHORS, ITEMS}, {SGD}, 1, false},
     {"vgg_authors_adam", "vgg_authors_sgd", {"vgg", ES_FAMILY_VGG, ES_HEAD_AUTHORS, ITEMS}, {ADAM}, 1, false},
+    {"vgg_authors_smooth",
+     NULL,
+     {"vgg", ES_FAMILY_VGG, ES_HEAD_AUTHORS, ITEMS},
+     {SGD, .nesterov = ES_ON, .label_smoothing = 0.1, .clip_norm = 0.5},
+     1,
+     false},
     {"vgg_torchvision_sgd", NULL, {"vgg", ES_FAMILY_VGG, ES_HEAD_TORCHVISION, ITEMS}, {SGD}, 1, false},
     {"mlp_sgd", NULL, {"mlp", ES_FAMILY_MLP, ES_HEAD_AUTHORS, 2, .items = {10, 7}}, {SGD}, 1, false},
     {"vgg_plain_sgd",
@@ -229,7 +235,12 @@ static void check_second_moments(const fixture_t *f, const golden_t *golden) {
 
 static void check_step(fixture_t *f, const golden_t *golden, int step) {
   const es_graph_t *graph = f->graph;
-  const es_pass_t pass = {.n = BATCH, .training = true, .step = (uint64_t)step, .feed = {fetch, f, f->labels}};
+  const es_train_settings_t *s = &golden->settings;
+  const es_pass_t pass = {.n = BATCH,
+                          .training = true,
+                          .step = (uint64_t)step,
+                          .smoothing = s->label_smoothing,
+                          .feed = {fetch, f, f->labels}};
   const char *after = step ? "step2" : "step1";
   es_loss_t loss;
   es_model_forward(f->model, &pass, 0.0, &loss);
@@ -237,8 +248,9 @@ static void check_step(fixture_t *f, const golden_t *golden, int step) {
   const double *losses = find(f->file, "", "loss", ES_F64, STEPS);
   note_error(golden, after, "loss", fabs(loss.loss / BATCH - losses[step]) / losses[step]);
   if (step == 0) check_gradients(f, golden);
-  es_optimizer_step(&f->optimizer, es_model_parameters(f->model), es_model_gradients(f->model),
-                    golden->settings.learning_rate, step + 1);
+  if (s->clip_norm > 0.0) es_clip_gradients(es_model_gradients(f->model), graph->parameter_count, s->clip_norm);
+  es_optimizer_step(&f->optimizer, es_model_parameters(f->model), es_model_gradients(f->model), s->learning_rate,
+                    step + 1);
   es_model_changed(f->model);
   if (!golden->brief)
     compare_all(golden, f->file, after, graph->parameters, graph->n_parameters, es_model_parameters(f->model));

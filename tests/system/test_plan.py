@@ -40,6 +40,17 @@ NOTES = [
      "job.yaml: checkpoint.every is 3, but training ends after epoch 2: no state is saved before the end"),
     (["train.schedule={step: 2}"],
      "job.yaml: train.schedule.step is 2, but training ends after epoch 2: the learning rate never changes"),
+    (["train.schedule={milestones: [2, 5]}"],
+     "job.yaml: train.schedule.milestones is 2, but training ends after epoch 2: the learning rate never changes"),
+    (["train.schedule={plateau: 1}"],
+     "job.yaml: train.schedule.plateau is 1, but training ends after epoch 2: the learning rate never changes"),
+    (["train.warmup=1", "train.schedule={step: 1}"],
+     "job.yaml: train.schedule.step is 1 after a warmup of 1, but training ends after epoch 2: the learning rate never changes"),
+    (["train.warmup=2"], "job.yaml: train.warmup is 2, but training ends after epoch 2: the schedule never begins"),
+    (["train.nesterov=true", "train.momentum=0"],
+     "job.yaml: train.nesterov is true, but train.momentum is 0: sgd has no momentum"),
+    (["train.augment=[place]"],
+     "job.yaml:8: train.augment has place, but dataset shapes has fit: resize: its images fill the canvas; use pad"),
     (["train.stop_when_stable={distance: 0.1, patience: 3}"],
      "job.yaml: train.stop_when_stable.patience is 3, but 2 measured epochs can be compared: training never ends early"),
     (["probe={epochs: last, samples: 91}"],
@@ -49,7 +60,7 @@ NOTES = [
 ]
 AS_FAR = ["datasets.shapes.limit={train: 90, eval: 30}", "train.batch=90", "measure.every=2", "checkpoint.every=2",
           "train.schedule={step: 1}", "train.stop_when_stable={distance: 0.1, patience: 1}",
-          "probe={epochs: [2], samples: 90}"]
+          "probe={epochs: [2], samples: 90}", "train.augment=[place]", "datasets.shapes.fit=pad", "datasets.shapes.size=31"]
 
 
 class Plan(harness.Case):

@@ -1,5 +1,6 @@
 /* Conversion and augmentation: every output is a shifted or mirrored source, with equal bits for any order of requests.
  */
+#include "../../src/data/augment.h"
 #include "eigenscope/data.h"
 #include "eigenscope/random.h"
 #include "support/unit.h"
@@ -98,7 +99,7 @@ static void check_frequencies(const source_t *source, bool crop, bool flip) {
   int counts[MOVES * MOVES * 2] = {0};
   float out[FLOATS];
   for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) {
-    es_augment_t augment = {.crop = crop, .flip = flip, .seed = 5, .epoch = epoch};
+    es_augment_t augment = {.settings = {.crop = crop, .flip = flip}, .seed = 5, .epoch = epoch};
     for (int32_t i = 0; i < IMAGES; i++) {
       es_samples_fetch(&source->samples, &i, 1, &augment, out);
       counts[find_move(source, i, out)]++;
@@ -134,7 +135,7 @@ TEST_WITH(set_up, tear_down, crop_and_flip) {
 /* The move depends on (seed, epoch, sample) only: batches of any size and order give equal bits, and are not written
  * beyond their end. */
 static void check_purity(const source_t *source) {
-  const es_augment_t augment = {.crop = true, .flip = true, .seed = 9, .epoch = 4};
+  const es_augment_t augment = {.settings = {.crop = true, .flip = true}, .seed = 9, .epoch = 4};
   int32_t order[IMAGES];
   es_random_permutation(1, 1, IMAGES, order);
   float *all = es_allocate(IMAGES * FLOATS + 1, sizeof *all), single[FLOATS + 1];
@@ -160,7 +161,8 @@ TEST_WITH(set_up, tear_down, moves_differ) {
   int changed[3] = {0};
   float out[FLOATS];
   for (int32_t i = 0; i + 1 < IMAGES; i++) {
-    es_augment_t augments[3] = {{true, true, 1, 1}, {true, true, 1, 2}, {true, true, 2, 1}};
+    const es_augment_settings_t both = {.crop = true, .flip = true};
+    const es_augment_t augments[3] = {{both, 1, 1}, {both, 1, 2}, {both, 2, 1}};
     int moves[4];
     for (int a = 0; a < 3; a++) {
       es_samples_fetch(&grey.samples, &i, 1, &augments[a], out);
@@ -172,6 +174,58 @@ TEST_WITH(set_up, tear_down, moves_differ) {
     for (int a = 0; a < 3; a++) changed[a] += moves[a + 1] != moves[0];
   }
   for (int a = 0; a < 3; a++) assert_true(changed[a] > IMAGES * 3 / 4);
+}
+
+/* All changes together are applied one after the other: shift, enlarge, mirror, normalise, erase. */
+static void check_all(const source_t *source, const es_change_t *change, int32_t position, const float *out) {
+  const int channels = source->synthetic.channels;
+  uint8_t image[FLOATS], moved[FLOATS] = {0}, enlarged[FLOATS];
+  es_enlarge_t *enlarge = es_allocate(1, sizeof *enlarge);
+  assert_non_null(enlarge);
+  es_synthetic_image(&source->synthetic, ES_TRAIN, position, image);
+  for (int y = 0; y < SIDE; y++) {
+    for (int x = 0; x < SIDE; x++) {
+      for (int c = 0; c < channels; c++)
+        moved[(y * SIDE + x) * channels + c] = (uint8_t)raw(source, image, y + change->down, x + change->right, c);
+    }
+  }
+  es_enlarge_begin(enlarge, (es_moved_t){moved, SIDE, channels, 0, 0}, change->part);
+  for (int y = 0; y < SIDE; y++) es_enlarge_row(enlarge, y, enlarged + y * SIDE * channels);
+  for (int i = 0; i < FLOATS; i++) {
+    const int y = i / 3 / SIDE, x = i / 3 % SIDE, from = change->flip ? SIDE - 1 - x : x;
+    bool erased = false;
+    for (int h = 0; h < change->n_holes; h++) {
+      const es_rectangle_t *r = &change->holes[h];
+      erased |= y >= r->top && y < r->top + r->height && x >= r->left && x < r->left + r->width;
+    }
+    const int value = raw(source, enlarged, y, from, i % 3);
+    assert_true(out[i] == (erased ? 0.0f : (float)((value / 255.0 - source->samples.mean[i % 3]))));
+  }
+  es_free(enlarge);
+}
+
+TEST_WITH(set_up, tear_down, all_changes) {
+  const es_augment_settings_t all = {.crop = true,
+                                     .flip = true,
+                                     .resized_crop = true,
+                                     .erase = true,
+                                     .cutout = true,
+                                     .resized = {{0.08, 1.0}, {0.75, 4.0 / 3.0}},
+                                     .erased = {{0.02, 0.33}, {0.3, 3.3}},
+                                     .erase_probability = 0.5};
+  const source_t *sources[] = {&grey, &colour};
+  float out[2 * FLOATS];
+  for (int s = 0; s < 2; s++) {
+    for (int32_t i = 0; i + 1 < IMAGES; i++) {
+      const es_augment_t augment = {all, 7, (uint64_t)i};
+      const int32_t positions[2] = {i + 1, i};
+      es_samples_fetch(&sources[s]->samples, positions, 2, &augment, out);
+      for (int k = 0; k < 2; k++) {
+        const es_change_t change = es_augment_draw(&augment, &sources[s]->samples, positions[k]);
+        check_all(sources[s], &change, positions[k], out + k * FLOATS);
+      }
+    }
+  }
 }
 
 /* Grey becomes three equal channels, each (x/255 − mean)/deviation, rounded once. */
@@ -204,7 +258,7 @@ TEST_WITH(set_up, tear_down, channels_normalised_apart) {
     assert_ok(es_samples_select(&samples, sources[s]->dataset, &point, ES_TRAIN, fresh()));
     float plain[FLOATS], out[FLOATS];
     for (uint64_t epoch = 0; epoch < 20; epoch++) {
-      es_augment_t augment = {.crop = true, .flip = true, .seed = 1, .epoch = epoch};
+      es_augment_t augment = {.settings = {.crop = true, .flip = true}, .seed = 1, .epoch = epoch};
       int32_t i = (int32_t)epoch;
       es_samples_fetch(&sources[s]->samples, &i, 1, &augment, plain);
       es_samples_fetch(&samples, &i, 1, &augment, out);
@@ -222,7 +276,7 @@ TEST_WITH(set_up, tear_down, channels_normalised_apart) {
 TEST_WITH(set_up, tear_down, tiny_images) {
   es_dataset_spec_t spec = {.name = "synthetic", .format = ES_FORMAT_SYNTHETIC, .synthetic = grey.synthetic};
   es_point_t point = {.classes = 2, .dataset = spec};
-  const es_augment_t augment = {.crop = true, .seed = 1, .epoch = 1};
+  const es_augment_t augment = {.settings = {.crop = true}, .seed = 1, .epoch = 1};
   for (int32_t resolution = 1; resolution < 8; resolution += 3) {
     es_dataset_t *dataset;
     es_samples_t samples;

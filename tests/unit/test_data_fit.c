@@ -5,8 +5,10 @@
 #include "support/unit.h"
 #include <string.h>
 
+static es_dataset_info_t info;
+
 static es_fitter_t fitter_for(es_fit_t fit, int32_t height, int32_t width, int32_t channels, int32_t resolution) {
-  es_dataset_info_t info = {.height = height, .width = width, .channels = channels};
+  info = (es_dataset_info_t){.height = height, .width = width, .channels = channels};
   es_fitter_t fitter;
   assert_ok(es_fitter_create(&fitter, fit, &info, resolution, fresh()));
   return fitter;
@@ -25,7 +27,7 @@ TEST(resize_as_pil) {
     es_fitter_t fitter = fitter_for(ES_FIT_RESIZE, height, width, channels, resolution);
     uint8_t *out = es_allocate(resized, 1);
     assert_non_null(out);
-    es_fitter_apply(&fitter, at + 4, out);
+    es_fitter_apply(&fitter, ES_TRAIN, 0, at + 4, out);
     for (size_t i = 0; i < resized; i++) {
       if (out[i] == at[4 + stored + i]) continue;
       fail_msg("%d x %d x %d to %d: value %zu is %d, PIL has %d", height, width, channels, resolution, i, out[i],
@@ -45,9 +47,9 @@ TEST(resize_keeps_nothing) {
   memset(white, 255, sizeof white);
   es_fitter_t fitter = fitter_for(ES_FIT_RESIZE, 20, 30, 1, 16);
   for (int round = 0; round < 2; round++) {
-    es_fitter_apply(&fitter, white, out);
+    es_fitter_apply(&fitter, ES_TRAIN, 0, white, out);
     for (size_t i = 0; i < sizeof out; i++) assert_int_equal(out[i], 255);
-    es_fitter_apply(&fitter, black, out);
+    es_fitter_apply(&fitter, ES_TRAIN, 0, black, out);
     for (size_t i = 0; i < sizeof out; i++) assert_int_equal(out[i], 0);
   }
   es_fitter_destroy(&fitter);
@@ -62,7 +64,7 @@ static void check_pad(int32_t height, int32_t width, int32_t channels, int32_t r
   }
   memset(out, 77, sizeof out);
   es_fitter_t fitter = fitter_for(ES_FIT_PAD, height, width, channels, resolution);
-  es_fitter_apply(&fitter, image, out);
+  es_fitter_apply(&fitter, ES_TRAIN, 0, image, out);
   for (int32_t y = 0; y < resolution; y++) {
     for (int32_t x = 0; x < resolution; x++) {
       for (int32_t c = 0; c < channels; c++) {
@@ -73,6 +75,32 @@ static void check_pad(int32_t height, int32_t width, int32_t channels, int32_t r
     }
   }
   assert_int_equal(out[resolution * resolution * channels], 77);
+  es_fitter_destroy(&fitter);
+}
+
+/* Place shows the whole image at the seat of its index, with zeros around it; seats differ, and stay. */
+TEST(place) {
+  enum { HEIGHT = 5, WIDTH = 9, CANVAS = 12, TIMES = 60 };
+  uint8_t image[HEIGHT * WIDTH], out[CANVAS * CANVAS];
+  int tops[CANVAS] = {0}, lefts[CANVAS] = {0};
+  es_fitter_t fitter = fitter_for(ES_FIT_PLACE, HEIGHT, WIDTH, 1, CANVAS);
+  for (int i = 0; i < HEIGHT * WIDTH; i++) image[i] = (uint8_t)(1 + i);
+  for (int64_t index = 0; index < TIMES; index++) {
+    const es_seat_t seat = es_fit_seat(ES_FIT_PLACE, &info, CANVAS, ES_EVAL, index);
+    es_fitter_apply(&fitter, ES_EVAL, index, image, out);
+    assert_true(seat.to_y >= 0 && seat.to_y <= CANVAS - HEIGHT && seat.to_x >= 0 && seat.to_x <= CANVAS - WIDTH);
+    for (int y = 0; y < CANVAS; y++) {
+      for (int x = 0; x < CANVAS; x++) {
+        const int row = y - seat.to_y, column = x - seat.to_x;
+        const bool inside = row >= 0 && row < HEIGHT && column >= 0 && column < WIDTH;
+        assert_int_equal(out[y * CANVAS + x], inside ? image[row * WIDTH + column] : 0);
+      }
+    }
+    tops[seat.to_y]++;
+    lefts[seat.to_x]++;
+  }
+  for (int y = 0; y <= CANVAS - HEIGHT; y++) assert_true(tops[y] > 0);
+  for (int x = 0; x <= CANVAS - WIDTH; x++) assert_true(lefts[x] > 0);
   es_fitter_destroy(&fitter);
 }
 

@@ -233,6 +233,6 @@ TEST_OF_FILES(resolution) {
   for (int i = 0; i < 3; i++) {
     es_dataset_t *dataset;
     assert_fails_with(es_dataset_load(&dataset, &spec, wrong[i], MPI_COMM_NULL, fresh()), ES_INPUT,
-                      "must be from 1 to 4096");
+                      "must be from 1 to 2048");
   }
 }

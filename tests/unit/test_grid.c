@@ -108,6 +108,10 @@ TEST(id_leaves_out_what_changes_no_numbers) {
        "grid: {dataset: fashion-mnist, model: vgg11, train.learning_rate: 0.2}\n");
   SAME(GRID, GRID "train: {beta1: 0.5, epsilon: 1}\n");
   SAME(GRID, GRID "train: {precision: float32}\n");
+  SAME(GRID, GRID "train: {nesterov: false, label_smoothing: 0, clip_norm: none, warmup: 0, warmup_start: 0.5}\n");
+  SAME(GRID "train: {optimizer: adamw}\n", GRID "train: {optimizer: adamw, nesterov: true, momentum: 0}\n");
+  SAME(GRID "train: {augment: [erase, resized_crop]}\n",
+       GRID "train: {augment: [{resized_crop: {scale: [0.08, 1]}}, {erase: {probability: 0.5}}]}\n");
   SAME(GRID "train: {precision: bfloat16}\n",
        "grid: {dataset: fashion-mnist, model: vgg11, train.precision: bfloat16}\n");
   SAME(GRID "train: {optimizer: adam}\n", GRID "train: {optimizer: adam, momentum: 0}\n");
@@ -165,6 +169,28 @@ TEST(id_changes_with_what_does) {
       GRID "train: {schedule: cosine}\n",
       GRID "train: {schedule: {step: 1}}\n",
       GRID "train: {schedule: {step: 1, gamma: 0.5}}\n",
+      GRID "train: {schedule: {milestones: [1]}}\n",
+      GRID "train: {schedule: {milestones: [1, 7]}}\n",
+      GRID "train: {schedule: {plateau: 1}}\n",
+      GRID "train: {schedule: {plateau: 1, monitor: accuracy}}\n",
+      GRID "train: {schedule: {plateau: 1, least: 0.1}}\n",
+      GRID "train: {optimizer: adamw}\n",
+      GRID "train: {optimizer: radam}\n",
+      GRID "train: {optimizer: radam, beta1: 0.5}\n",
+      GRID "train: {learning_rate: 0}\n",
+      GRID "train: {nesterov: true}\n",
+      GRID "train: {label_smoothing: 0.1}\n",
+      GRID "train: {clip_norm: 1}\n",
+      GRID "train: {warmup: 2}\n",
+      GRID "train: {warmup: 2, warmup_start: 0.5}\n",
+      GRID "train: {augment: place}\n",
+      GRID "train: {augment: resized_crop}\n",
+      GRID "train: {augment: [{resized_crop: {scale: [0.5, 1]}}]}\n",
+      GRID "train: {augment: erase}\n",
+      GRID "train: {augment: [{erase: {probability: 0.1}}]}\n",
+      GRID "train: {augment: cutout}\n",
+      GRID "train: {augment: [{cutout: {size: 16}}]}\n",
+      GRID "datasets: {fashion-mnist: {format: idx, path: x, fit: place}}\n",
       GRID "train: {augment: crop}\n",
       GRID "train: {augment: flip}\n",
       GRID "train: {lanes: 4}\n",
@@ -224,7 +250,7 @@ static void random_job(uint32_t round, es_text_t *out) {
   es_text_append(out, "  classes: %s\n", PICK(&w[0], "all", "2", "1024"));
   es_text_append(out, "  %s\n", PICK(&w[0], "resolution: 8", "resolution: 33", "train.beta2: 0.5", "train.lanes: 2"));
   es_text_append(out, "  %s\n",
-                 PICK(&w[1], "train.learning_rate: 1.0e-7", "train.optimizer: adam", "train.schedule: cosine",
+                 PICK(&w[1], "train.learning_rate: 1.0e-7", "train.optimizer: radam", "train.schedule: cosine",
                       "measure.convention: delve", "train.weight_decay: 0.1"));
   es_text_append(out,
                  "models:\n  late: {vgg: [7, M, 9, A], head: %s}\n  dense: {mlp: [1, 65536]}\n  1e3: {vgg: vgg13}\n",
@@ -237,11 +263,14 @@ static void random_job(uint32_t round, es_text_t *out) {
   es_text_append(out, "datasets:\n  shapes: {format: synthetic, classes: %s, channels: %s, seed: 4%s}\n",
                  PICK(&w[1], "2", "1000"), PICK(&w[1], "1", "3"), PICK(&w[1], "", ", limit: {eval: 3}"));
   es_text_append(out, "  on-disk: {format: idx, path: %s, fit: %s, normalize: %s}\n",
-                 PICK(&w[1], "a b", "/x/$$y", "\"q\\\"\\\\\""), PICK(&w[1], "pad", "resize"),
+                 PICK(&w[1], "a b", "/x/$$y", "\"q\\\"\\\\\""), PICK(&w[1], "pad", "resize", "place"),
                  PICK(&w[1], "train", "{mean: [0.1, 0.2, 0.3], std: 3.3333333333333335}"));
   es_text_append(out, "  123: {format: idx, path: z, limit: {train: 100, eval: 2147483647}}\n");
   es_text_append(out, "train: {epochs: %s, momentum: %s, augment: %s, batch: %s}\n", PICK(&w[2], "1", "100000"),
-                 PICK(&w[2], "0", "0.1", "0.9999999999999999"), PICK(&w[2], "[]", "[flip]", "[flip, crop]"),
+                 PICK(&w[2], "0", "0.1", "0.9999999999999999"),
+                 PICK(&w[2], "[]", "[flip]", "[flip, crop]",
+                      "[cutout, place, {resized_crop: {scale: [0.1, 0.25]}}, {erase: {probability: 0.1}}]",
+                      "[resized_crop, erase, {cutout: {size: 3}}]"),
                  PICK(&w[2], "1", "65536"));
   es_text_append(out, "measure: {every: %s, delta: %s, splits: %s, layers: %s}\n", PICK(&w[2], "1", "3"),
                  PICK(&w[2], "0.99", "[0.001, 0.3333333333333333, 1]"), PICK(&w[2], "train", "eval", "[eval, train]"),

@@ -49,7 +49,10 @@ TEST(defaults) {
   assert_true(p.train.learning_rate == 0.1 && p.train.momentum == 0.9 && p.train.weight_decay == 5e-4);
   assert_true(p.train.beta1 == 0.9 && p.train.beta2 == 0.999 && p.train.epsilon == 1e-8);
   assert_int_equal(p.train.schedule, ES_SCHEDULE_NONE);
-  assert_false(p.train.crop || p.train.flip);
+  assert_false(p.train.augment.crop || p.train.augment.flip || p.train.augment.place);
+  assert_false(p.train.augment.resized_crop || p.train.augment.erase || p.train.augment.cutout);
+  assert_int_equal(p.train.nesterov, ES_OFF);
+  assert_true(p.train.label_smoothing == 0 && p.train.clip_norm == 0 && p.train.warmup == 0);
   assert_int_equal(p.measure.every, 1);
   assert_int_equal(p.measure.n_deltas, 1);
   assert_true(p.measure.delta[0] == 0.99);
@@ -96,7 +99,7 @@ TEST(settings) {
   assert_int_equal(p->train.schedule, ES_SCHEDULE_STEP);
   assert_int_equal(p->train.schedule_step, 5);
   assert_true(p->train.schedule_gamma == 0.1);
-  assert_true(p->train.crop && p->train.flip);
+  assert_true(p->train.augment.crop && p->train.augment.flip && !p->train.augment.cutout);
   assert_int_equal(p->measure.every, 2);
   assert_int_equal(p->measure.n_deltas, 3);
   assert_true(p->measure.delta[0] == 0.9 && p->measure.delta[1] == 0.99 && p->measure.delta[2] == 1);
@@ -125,6 +128,32 @@ TEST(schedules) {
   assert_int_equal(es_job_base(job)->train.schedule, ES_SCHEDULE_STEP);
   assert_int_equal(es_job_base(job)->train.schedule_step, 7);
   assert_true(es_job_base(job)->train.schedule_gamma == 0.5);
+  es_job_destroy(job);
+}
+
+TEST(training) {
+  es_job_t *job = parse(
+      "name: x\n" GRID "train:\n"
+      "  optimizer: radam\n  learning_rate: 0\n  nesterov: true\n  label_smoothing: 0.1\n  clip_norm: 2.5\n"
+      "  warmup: 4\n  warmup_start: 0.2\n  schedule: {milestones: [3, 9, 100000], gamma: 0.2}\n"
+      "  augment: [cutout, {resized_crop: {scale: [0.2, 0.9]}}, place, {erase: {ratio: [1, 2], probability: 1}}]\n");
+  const es_train_settings_t *t = &es_job_base(job)->train;
+  assert_int_equal(t->optimizer, ES_RADAM);
+  assert_true(t->learning_rate == 0 && t->nesterov == ES_ON && t->label_smoothing == 0.1 && t->clip_norm == 2.5);
+  assert_true(t->warmup == 4 && t->warmup_start == 0.2 && t->schedule_gamma == 0.2);
+  assert_int_equal(t->schedule, ES_SCHEDULE_MILESTONES);
+  assert_true(t->n_milestones == 3 && t->milestones[0] == 3 && t->milestones[2] == 100000);
+  const es_augment_settings_t *a = &t->augment;
+  assert_true(!a->crop && !a->flip && a->place && a->resized_crop && a->erase && a->cutout && a->cutout_size == 0);
+  assert_true(a->resized.scale[0] == 0.2 && a->resized.scale[1] == 0.9 && a->resized.ratio[0] == 0.75);
+  assert_true(a->erase_probability == 1 && a->erased.ratio[1] == 2 && a->erased.scale[1] == 0.33);
+  es_job_destroy(job);
+  job = parse("name: x\n" GRID
+              "train: {schedule: {plateau: 0, monitor: accuracy, threshold: 0, cooldown: 2, least: 1e-5}}\n");
+  const es_plateau_settings_t *p = &es_job_base(job)->train.plateau;
+  assert_int_equal(es_job_base(job)->train.schedule, ES_SCHEDULE_PLATEAU);
+  assert_true(p->patience == 0 && p->monitor == ES_MONITOR_ACCURACY && p->threshold == 0 && p->cooldown == 2);
+  assert_true(p->least == 1e-5 && es_job_base(job)->train.schedule_gamma == 0.1);
   es_job_destroy(job);
 }
 

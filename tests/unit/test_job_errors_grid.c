@@ -22,7 +22,8 @@ static const bad_job_t grid[] = {
     {AXIS("colour: 1"), NULL,
      "job.yaml:3: unknown key \"colour\" in grid; known keys are dataset, model, width, classes, resolution, seed, "
      "train.epochs, train.batch, train.optimizer, train.learning_rate, train.momentum, train.weight_decay, "
-     "train.beta1, train.beta2, train.epsilon, train.schedule, train.lanes, train.precision, measure.every, "
+     "train.beta1, train.beta2, train.epsilon, train.schedule, train.lanes, train.precision, train.nesterov, "
+     "train.label_smoothing, train.clip_norm, train.warmup, train.warmup_start, measure.every, "
      "measure.method, "
      "measure.convention, measure.solver, measure.eigenspace, measure.projection, measure.weights, "
      "measure.similarity, measure.similarity_samples, probe.pool, "
@@ -63,7 +64,7 @@ static const bad_job_t grid[] = {
      "job.yaml:3: grid.width must be a ratio from 1/64 to 16, as in 1/16, 0.125 or 2, not \"0.1e1\""},
     {AXIS("classes: [1]"), NULL, "job.yaml:3: grid.classes must be all or an integer from 2 to 1024, not \"1\""},
     {AXIS("classes: [two]"), NULL, "job.yaml:3: grid.classes must be all or an integer from 2 to 1024, not \"two\""},
-    {AXIS("resolution: 4"), NULL, "job.yaml:3: grid.resolution must be an integer from 8 to 512, not \"4\""},
+    {AXIS("resolution: 4"), NULL, "job.yaml:3: grid.resolution must be an integer from 8 to 2048, not \"4\""},
     {"name: x\ngrid: {dataset: fasion-mnist, model: vgg11}\n", NULL,
      "job.yaml:2: unknown dataset \"fasion-mnist\"; did you mean \"fashion-mnist\"?"},
     {"name: x\ngrid: {dataset: imagenet, model: vgg11}\n", NULL,
@@ -206,7 +207,7 @@ static const bad_job_t datasets[] = {
     {JOB "datasets: {shapes: {format: synthetic, sise: 32}}\n", NULL,
      "job.yaml:3: unknown key \"sise\" in datasets.shapes; did you mean \"size\"?"},
     {JOB "datasets: {mnist: {format: idx, path: x, fit: crop}}\n", NULL,
-     "job.yaml:3: datasets.mnist.fit must be resize or pad, not \"crop\""},
+     "job.yaml:3: datasets.mnist.fit must be resize, pad or place, not \"crop\""},
     {JOB "datasets: {mnist: {format: idx, path: x, limit: 500}}\n", NULL,
      "job.yaml:3: datasets.mnist.limit must name the split, as in {train: 500, eval: 500}"},
     {JOB "datasets: {mnist: {format: idx, path: x, limit: {test: 500}}}\n", NULL,

@@ -27,7 +27,9 @@ static void expected_line(const walker_t *w, int depth, const char *rest, es_tex
 /* Removes the key from `keys`, so that no line counts twice. */
 static void check_line(walker_t *w, const char *line, char *keys) {
   if (strncmp(line, "#:", 2) == 0) line += 2;
-  size_t indent = strspn(line, " "), length = strcspn(line + indent, ":");
+  size_t indent = strspn(line, " ");
+  if (strncmp(line + indent, "- ", 2) == 0) indent += 2; /* an item of a list in its section */
+  size_t length = strcspn(line + indent, ":");
   if (line[indent] == '#' || line[indent] == '\0') return;
   assert_int_equal(indent % 2, 0);
   const int depth = (int)indent / 2;
