@@ -34,6 +34,7 @@ def extended():
     made["flags"] = (made["flags"].dims, np.full(made["flags"].shape, 3, np.uint8) * (np.arange(6, dtype=np.uint8) == 2),
                      {"flag_masks": np.array([1, 2], np.uint8), "flag_meanings": "dead undersampled"})
     made["trace"] = made["trace"] * 1e40
+    made["eigenvectors"] = (("point", "layer", "component", "feature"), np.zeros((n, 6, 16, 3)))
     return made
 
 
@@ -61,7 +62,7 @@ def test_the_data_are_those_of_the_file(tmp_path):
     made = extended()
     meta, found = read_back(write_data(made, tmp_path))
     assert {"saturation", "nc1", "recall", "confusion", "likeness", "eigenvalues", "eigenspace_overlap"} <= set(found)
-    assert "solver" not in found
+    assert "solver" not in found and meta["left_out"] == ["eigenvectors: the page shows no eigenvectors"]
     for v in meta["variables"]:
         expected = made[v["name"]].transpose("point", *v["dims"]).isel({d: at for d, at in v["at"].items()}).values.astype(float)
         np.testing.assert_allclose(found[v["name"]], expected.reshape(len(expected), -1), rtol=6e-8)
@@ -168,6 +169,7 @@ def test_a_reader_chooses_compares_and_hovers(browser, page):
     after(browser, lambda: browser.click_on("#compare"))
     after(browser, lambda: browser.choose("#a-seed", 1))
     after(browser, lambda: browser.choose("#b-seed", 1))
+    assert "eigenvectors" in browser.run("document.querySelector('#left-out').textContent")
     legends = browser.run("[...document.querySelectorAll('.side legend')].map(e => e.textContent)")
     assert legends == ["A width 1/16, 2 classes, seed 1", "B width 1/8, 2 classes, seed 1"]
     rows = list(csv.DictReader(saved(browser, "chart-map", "csv").open()))

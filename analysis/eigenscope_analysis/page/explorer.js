@@ -76,7 +76,8 @@ const Explorer = (() => {
     const filled = new Set(meta().variables.map(group));
     const list = make("div", {role: "tablist", class: "tabs", "aria-label": "views"}, ...TABS.filter(([id]) => filled.has(id) || id === "points" && Data.size() > 1)
       .map(([id, text]) => make("button", {type: "button", role: "tab", id: `tab-${id}`, "aria-controls": "panel", onclick: () => select(id), onkeydown: along}, text)));
-    root.replaceChildren(sides(), told, list, make("p", {class: "unseen", role: "status", id: "shown"}), panel);
+    root.replaceChildren(sides(), told, list, make("p", {class: "unseen", role: "status", id: "shown"}), panel,
+                         ...(meta().left_out.length ? [make("p", {class: "soft", id: "left-out"}, `In the file, but not on this page: ${meta().left_out.join("; ")}.`)] : []));
     if (!document.getElementById(`tab-${state.tab}`)) state.tab = list.firstChild ? list.firstChild.id.slice(4) : "points";
     select(state.tab, false);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
