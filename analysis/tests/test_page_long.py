@@ -6,10 +6,10 @@ import handmade
 import numpy as np
 import pytest
 from browser import CHROMIUM, Browser
-from test_explorer import DRAWN
+from test_explorer import DRAWN, after
 from test_report import NAMES
 
-from eigenscope_analysis import figures, report
+from eigenscope_analysis import figures, open as open_file, report
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
@@ -84,3 +84,37 @@ def test_what_the_page_says_is_what_the_table_has(tmp_path, monkeypatch):
     with (page.parent / "tables/findings.csv").open() as file:
         assert rows == [[row[name] for name in ("claim", "effect", "interval", "seeds", "verdict")] for row in csv.DictReader(file)]
     assert len(rows) >= 8
+
+
+# All numbers of a variable at the first point, in C order; null where there is none.
+NUMBERS = """(async () => {{ const variable = Data.meta().variables.find(v => v.name === "{name}"), read = await Data.read(variable, [0]), found = [];
+  const go = (i, at) => {{ if (i === variable.dims.length) {{ const x = read.get(at); found.push(Number.isFinite(x) ? x : null); return; }}
+    for (const place of read.along[variable.dims[i]]) go(i + 1, {{...at, [variable.dims[i]]: place}}); }};
+  go(0, {{}});
+  return found; }})()"""
+
+
+def test_every_variable_of_a_real_sweep(small, tmp_path, monkeypatch):
+    """Each variable that the program writes has a chart, and the page has the numbers of the file."""
+    monkeypatch.setattr(figures, "ALL", ())
+    page = report.write(small / "all.h5", tmp_path / "report")
+    with Browser(tmp_path) as browser, open_file(small / "all.h5") as data:
+        browser.open(page, DRAWN)
+        variables = browser.run("Data.meta().variables.map(v => [v.name, v.dims, v.at])")
+        shown = {name for name, *_ in variables}
+        numeric = {name for name, v in data.data_vars.items() if v.dtype.kind in "fiu" and len(v.dims) > 1 and "feature" not in v.dims}
+        assert numeric - shown <= {"solver"}, numeric - shown
+        for name, dims, at in variables:
+            expected = np.asarray(data[name].isel(point=0).transpose(*dims).isel(at).values, float).ravel()
+            found = np.array(browser.run(NUMBERS.format(name=name)), float)
+            known = np.isfinite(found)
+            np.testing.assert_allclose(found[known], expected[known], rtol=6e-8, err_msg=name)
+            assert np.all(~np.isfinite(expected[~known]) | np.isin(expected[~known], (-1, 255))), name
+        drawn = set()
+        for tab in browser.run("[...document.querySelectorAll('[role=tab]')].map(tab => tab.id)"):
+            after(browser, lambda: browser.click_on(f"#{tab}"))
+            for name in browser.run("[...document.querySelectorAll('#measure option')].map(option => option.value)"):
+                after(browser, lambda: browser.choose("#measure", name))
+                assert browser.run("document.getElementById('chart-map').data.length") or browser.run("document.querySelector('.said').textContent"), name
+                drawn.add(name)
+        assert drawn == shown and browser.errors == []
