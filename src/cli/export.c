@@ -66,7 +66,7 @@ static int export(const es_arguments_t *arguments, es_status_t *status) {
   all[n++] = "--";
   all[n++] = check != NULL ? check : job;
   if (check == NULL) n = pass(arguments, "--output", all, n);
-  if (check == NULL) n = pass(arguments, "--set", all, n);
+  if (check == NULL) (void)pass(arguments, "--set", all, n);
   es_cli_start_package(all, status); /* returns only if it fails */
   es_free(all);
   return status->code;

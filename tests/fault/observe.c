@@ -18,9 +18,15 @@ static int dispatch(int argc, char **argv) {
   static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-  } commands[] = {
-      {"run", es_cli_run},     {"plan", es_cli_plan}, {"status", es_cli_status},         {"show", es_cli_show},
-      {"merge", es_cli_merge}, {"data", es_cli_data}, {"checkpoint", es_cli_checkpoint}, {"weights", es_cli_weights}};
+  } commands[] = {{"run", es_cli_run},
+                  {"plan", es_cli_plan},
+                  {"status", es_cli_status},
+                  {"show", es_cli_show},
+                  {"merge", es_cli_merge},
+                  {"data", es_cli_data},
+                  {"checkpoint", es_cli_checkpoint},
+                  {"weights", es_cli_weights},
+                  {"similarity", es_cli_similarity}};
   for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
     if (strcmp(argv[0], commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
   }

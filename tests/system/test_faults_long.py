@@ -39,6 +39,13 @@ class Walks(faults.Case):
         self.walk("run", "job.yaml", "--ranks-per-point", 2, "--set", "source=checkpoint", "--set", "checkpoints.from=trained",
                   "--set", "probe.epochs=last", ranks=2, least=800)
 
+    def test_similarity(self):
+        """Features of a run, and their similarities."""
+        self.walk("run", "job.yaml", "--set", "measure.similarity=true", "--set", "grid.seed=0", least=600)
+        self.run_job("--quiet", output="kept", sets=["measure.similarity=true", "grid.seed=0"])
+        path, = (self.folder / "kept/points").glob("*.features.h5")
+        self.walk("similarity", path.relative_to(self.folder), "--procrustes", "--to", "new/s.h5", options=("--fresh", "new"), least=300)
+
     def write_activations(self):
         generator = np.random.default_rng(faults.SEED)
         (self.folder / "arrays").mkdir()
