@@ -11,6 +11,7 @@ import textwrap
 
 from . import phdlab_tables as tables
 from .errors import SchemaError
+from .phdlab_networks import described
 
 # phd-lab's defaults for missing keys.
 DEFAULTS = {"model": ["resnet18"], "epoch": [30], "batch_size": [128], "dataset": ["Cifar10"], "resolution": [32],
@@ -19,7 +20,7 @@ DEFAULTS = {"model": ["resnet18"], "epoch": [30], "batch_size": [128], "dataset"
 IGNORED = {"logs_dir", "cache_dir", "data_prefix", "device", "data_parallel", "threshold", "seed"}
 METHODS = {"channelwise", "mean", "max", "median", "flatten"}
 UNKNOWN, ONE = "not known", "a job has one; write a configuration for each"
-RANGES = {"resolution": (8, 512), "epoch": (1, 100000), "batch_size": (1, 65536), "delta": (1e-9, 1)}  # of a job
+RANGES = {"resolution": (8, 2048), "epoch": (0, 100000), "batch_size": (1, 65536), "delta": (1e-9, 1)}  # of a job
 
 
 def convert(path):
@@ -41,16 +42,24 @@ def convert_text(text, path, name):
         for value in config[key]:
             if not low <= value <= high:
                 against(reasons, key, value, f"a job has {low} to {high}")
+    if len(config["epoch"]) > 1 and 0 in config["epoch"]:
+        against(reasons, "epoch", 0, "a job has 1 to 100000 if there are several")
+    untrained = config["epoch"] == [0]
+    if untrained:
+        config["epoch"] = [1]
     networks = unique(network(m, reasons) for m in config["model"])
     datasets = unique(dataset(d, reasons) for d in config["dataset"])
-    optimizer = train_options(config, reasons)
+    optimizer = tables.OPTIMIZERS["noopt"] if untrained else train_options(config, reasons)
     method = measure_method(config, reasons)
     if reasons:
         sentence = "; ".join(f"{key} {', '.join(values)} ({why})" for (key, why), values in reasons.items())
         raise SchemaError(f"{path}: a job has no equivalent for {sentence}")
     name = re.sub(r"[^A-Za-z0-9._+-]", "-", name)
-    augment = [word for word in ("crop", "flip") if all(word in d.augment for d in datasets)]
+    augment = [word for word in ("place", "crop", "resized_crop", "flip") if all(word in d.augment for d in datasets)]
     differs = differences(config, networks, datasets, augment)
+    if untrained:
+        differs.append("phd-lab trains for 0 epochs; the job trains for one with the learning rate 0, which changes nothing but the statistics of "
+                       "batch norm; epoch 0 of its results is the network as initialised")
     lines = [f"# From {name}.json of the authors' phd-lab, by `eigenscope_analysis from-phdlab`.", *origins(config, given, networks),
              *sources(config, datasets)]
     if differs:
@@ -61,7 +70,7 @@ def convert_text(text, path, name):
         for i, (axis, values) in enumerate(block.items()):
             lines.append(f"  {'- ' if i == 0 else '  '}{axis}: [{', '.join(map(str, values))}]")
     own = {model: spec for _, model, spec, _ in networks if spec}
-    lines += (["models:", *(f"  {model}: {spec}" for model, spec in own.items())] if own else []) + ["datasets:"]
+    lines += (["models:", *(line for model, spec in own.items() for line in model_lines(model, spec))] if own else []) + ["datasets:"]
     for data in datasets:
         lines += [f"  {data.name.format(r=r)}: {{{data.text.format(r=r)}, normalize: {data.normalize}}}"
                   for r in (config["resolution"] if data.each else [0])]
@@ -72,6 +81,10 @@ def convert_text(text, path, name):
               f"measure: {{every: 1, delta: [{', '.join(f'{d:g}' for d in sorted(config['delta']))}], splits: [train, eval], "
               f"method: {method}, convention: delve}}"]
     return "\n".join(lines) + "\n", sum(math.prod(map(len, block.values())) for block in grid), differs
+
+
+def model_lines(model, spec):
+    return [f"  {model}:", *described(spec())] if callable(spec) else [f"  {model}: {spec}"]
 
 
 def unique(values):
@@ -117,12 +130,17 @@ def network(given, reasons):
     """(name in phd-lab, name in the job, its description or "", width); None with a reason."""
     plain = tables.SAME.get(str(given).lower(), str(given).lower())
     match = tables.SIZED.match(str(given))
+    sized = tables.PC_SIZED.match(str(given))
+    if sized:
+        return str(given), f"resnet{sized[1]}_pc_sized", tables.DESCRIBED[f"resnet{sized[1]}_pc_sized"], tables.WIDTHS[sized[2].upper()]
     if match:
         model, size = match[1].lower().replace("_", ""), (match[2] or "").upper()
         return str(given), *tables.SIZED_MODELS.get(f"{model}_{size}", tables.SIZED_MODELS.get(model, (model, ""))), tables.WIDTHS[size]
     for name, spec in tables.MODELS.items():
         if name.lower() == plain:
             return str(given), name, spec, "1"
+    if plain in tables.DESCRIBED:
+        return str(given), plain, tables.DESCRIBED[plain], "1"
     against(reasons, "model", given, next((text for pattern, text in tables.NO_MODEL if pattern.search(plain)), UNKNOWN))
     return None
 
@@ -138,7 +156,7 @@ def train_options(config, reasons):
     names = [str(name).lower() for name in config["optimizer"]]
     for name in names:
         if len(names) > 1 or name not in tables.OPTIMIZERS:
-            against(reasons, "optimizer", name, ONE if len(names) > 1 else tables.NO_OPTIMIZER.get(name, UNKNOWN))
+            against(reasons, "optimizer", name, ONE if len(names) > 1 else UNKNOWN)
     return tables.OPTIMIZERS.get(names[0])
 
 

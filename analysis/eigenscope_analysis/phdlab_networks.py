@@ -168,6 +168,18 @@ def fatnet():
     return layers + head()
 
 
+def alexnet():
+    """torchvision's AlexNet, with as many outputs as there are classes."""
+    layers, pool = [], {"max_pool": {"kernel": 3, "stride": 2}}
+    for place, channels, kernel, stride, padding in ((0, 64, 11, 4, 2), (3, 192, 5, 1, 2), (6, 384, 3, 1, 1), (8, 256, 3, 1, 1), (10, 256, 3, 1, 1)):
+        layers += [conv(f"features.{place}", channels, kernel, stride, padding, True), "relu", *([pool] if place in (0, 3, 10) else [])]
+    layers.append({"adaptive_avg_pool": {"size": 6}})
+    for place in (1, 4):
+        layers += ["flatten"] if place == 1 else []
+        layers += [{"dropout": {"rate": 0.5}}, {"linear": {"name": f"classifier.{place}", "features": 4096}}, "relu"]
+    return layers + [{"linear": {"name": "classifier.6", "features": "classes"}}]
+
+
 # ---- linear layers ----
 
 def threenet(middle):
