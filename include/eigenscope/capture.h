@@ -31,6 +31,11 @@ const es_method_t *es_method(es_method_kind_t kind);
  * size × size. */
 const es_method_t *es_method_of(es_method_kind_t kind, const es_node_t *node);
 
+/** True if a captured layer is measured. */
+static inline bool es_capture_takes(const es_measure_settings_t *measure, const es_node_t *node) {
+  return node->kind != ES_LAYER_KINDS && es_measure_takes(measure, node->name);
+}
+
 /** Finds the captured layers that match the patterns of `measure: {layers: ...}`: writes their indices into
  * graph->layers to `out` (at most the graph's n_layers) and returns their number. */
 int es_capture_select(const es_graph_t *graph, const es_measure_settings_t *measure, int32_t *out);

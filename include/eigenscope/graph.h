@@ -103,7 +103,7 @@ typedef struct es_node {
   int32_t weight, bias;   /**< tensors in `parameters`, or −1 */
   int32_t mean, variance; /**< tensors in `buffers` (batch norm), or −1 */
   int32_t layer;          /**< index among the layers, whose outputs are captured, or −1 */
-  es_layer_kind_t kind;   /**< of a layer */
+  es_layer_kind_t kind;   /**< of a layer; ES_LAYER_KINDS: shown to observers, but not measured (es_graph_features) */
   int64_t macs;           /**< multiply-adds of one sample, forward */
   int32_t receptive_field, jump; /**< in input pixels; ES_OP_ADD: the largest over its paths */
   int32_t least_field; /**< smallest receptive field over all paths from the image; ES_FIELD_WHOLE behind global
@@ -197,6 +197,12 @@ static inline bool es_node_is_layer(const es_node_t *node) {
 const es_node_t *es_graph_first(const es_graph_t *graph);
 /** Node of the output layer: the last convolution or linear layer. The nodes behind it belong to the output, too. */
 int32_t es_graph_output(const es_graph_t *graph);
+/** The node whose output the classifier reads, before dropout; −1 if the output layer is not a linear layer over the
+ * whole output of a node. With measure.classes, observers see this node. */
+int32_t es_graph_features(const es_graph_t *graph);
+/** The activation of a node: the node itself, or the activation behind it that it reaches through norms, scales and
+ * dropout; −1 if there is none. With measure.units, observers see the activations of all layers. */
+int32_t es_graph_activation(const es_graph_t *graph, int32_t node);
 /** Node of the border layer: the first convolution or linear layer whose input already sees the whole image, because
  * every path to it has a receptive field at least as large as the image (Richter et al., arXiv 2106.12307; is_border of
  * receptive_field_analysis_toolbox). n_nodes if there is none. */

@@ -294,6 +294,7 @@ typedef struct es_measure_settings {
   es_switch_t weights;    /**< compute numbers of the weight matrices (matrices.h) */
   es_switch_t similarity; /**< keep the features of a sample (features.h) */
   int32_t similarity_samples;
+  es_switch_t classes;    /**< compute class means, scatter and neural collapse (classes.h) */
 } es_measure_settings_t;
 
 /** True if outputs of this kind are measured. */

@@ -4,6 +4,7 @@
 #ifndef EIGENSCOPE_STORE_H
 #define EIGENSCOPE_STORE_H
 
+#include "eigenscope/class_numbers.h"
 #include "eigenscope/matrices.h"
 #include "eigenscope/point.h"
 #include "eigenscope/saturation.h"
@@ -50,6 +51,7 @@ typedef enum es_field_group {
   ES_GROUP_GEOMETRY,
   ES_GROUP_WEIGHTS,
   ES_GROUP_CONFUSION,
+  ES_GROUP_CLASSES,
   ES_FIELD_GROUPS
 } es_field_group_t;
 
@@ -58,6 +60,7 @@ typedef enum es_field_group {
  * src/store/fields.c. */
 #define ES_QUANTITY_FIELD(id, ...) ES_FIELD_##id,
 #define ES_WEIGHTS_FIELD(id, ...)  ES_FIELD_WEIGHTS_##id,
+#define ES_CLASS_FIELD(id, ...)    ES_FIELD_##id,
 typedef enum es_field {
   ES_FIELD_LAYER_KIND,            /**< (layer) string: "conv", "linear", "activations", ... */
   ES_FIELD_LAYER_WIDTH,           /**< (layer) int32: features measured by the method */
@@ -113,6 +116,8 @@ typedef enum es_field {
   ES_FIELD_CLASS_PREDICTIONS, /**< (split, epoch, class) int32: samples that the network takes for the class */
   /* group confusion */
   ES_FIELD_CONFUSION, /**< (epoch, class, predicted_class) int32: samples of the eval split, by label and prediction */
+  /* group classes */
+  ES_CLASS_ROWS(ES_CLASS_FIELD) /* ES_FIELD_NC1, ...: (split, epoch, layer) float64, see class_numbers.h */
   ES_FIELDS
 } es_field_t;
 
@@ -147,6 +152,10 @@ es_field_t es_field_of_quantity(es_quantity_t quantity);
 static inline es_field_t es_field_of_matrix(es_matrix_number_t number) {
   return (es_field_t)((int)ES_FIELD_WEIGHTS_FROBENIUS_NORM + (int)number);
 }
+/** The variable of a number of classes. */
+static inline es_field_t es_field_of_class_number(es_class_number_t number) {
+  return (es_field_t)((int)ES_FIELD_NC1 + (int)number);
+}
 /** True if a file or a state is complete without the field: the field was added after the first version of the schema,
  * or can be computed from the eigenvalues. */
 bool es_field_is_optional(es_field_t field);
@@ -179,7 +188,7 @@ typedef struct es_result_shape {
   int n_probe_epochs;          /**< group probe; 0: none */
   /** Add these groups; stability and geometry are always added. Group confusion is added with group recall if it has
    * at most ES_CONFUSION_MAX numbers (64 MiB): 10 classes for 100,000 epochs, 100 for 1,677, 1,000 for 15. */
-  bool eigenspace, eigenvectors, projection, weights;
+  bool eigenspace, eigenvectors, projection, weights, classes;
 } es_result_shape_t;
 
 /** Allocates all fields of the groups as "not measured" and fills the layer fields from `shape`. ES_INPUT without

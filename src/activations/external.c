@@ -141,15 +141,16 @@ es_code_t es_external_check(const es_external_info_t *info, const es_point_t *po
     return es_fail(status, ES_INPUT, STAGE,
                    "no layer matches measure.layers; the first layer is \"%s\", the last layer is \"%s\"",
                    info->layers[0].name, info->layers[info->n_layers - 1].name);
-  if (point->probe.epochs.kind == ES_EPOCHS_NONE) return ES_OK;
+  const bool probes = point->probe.epochs.kind != ES_EPOCHS_NONE, classes = point->measure.classes == ES_ON;
+  if (!probes && !classes) return ES_OK;
   if (info->classes == 0)
     return es_fail(status, ES_INPUT, STAGE,
-                   "probes need labels, but not every file has an array \"%s\" (activations.labels); add this array, "
-                   "or set probe.epochs: none",
-                   point->external.labels);
+                   "%s labels, but not every file has an array \"%s\" (activations.labels); add this array, or set %s",
+                   probes ? "probes need" : "measure.classes needs", point->external.labels,
+                   probes ? "probe.epochs: none" : "measure.classes: false");
   if (info->classes > ES_CLASSES_MAX)
-    return es_fail(status, ES_INPUT, STAGE, "the largest label is %d, but probes take at most %d classes",
-                   info->classes - 1, ES_CLASSES_MAX);
+    return es_fail(status, ES_INPUT, STAGE, "the largest label is %d, but %s at most %d classes", info->classes - 1,
+                   probes ? "probes take" : "measure.classes takes", ES_CLASSES_MAX);
   return ES_OK;
 }
 

@@ -24,7 +24,7 @@ struct es_capture {
 int es_capture_select(const es_graph_t *graph, const es_measure_settings_t *measure, int32_t *out) {
   int n = 0;
   for (int i = 0; i < graph->n_layers; i++) {
-    if (es_measure_takes(measure, graph->nodes[graph->layers[i]].name)) out[n++] = i;
+    if (es_capture_takes(measure, &graph->nodes[graph->layers[i]])) out[n++] = i;
   }
   return n;
 }
@@ -162,7 +162,7 @@ es_code_t es_capture_finish(es_capture_t *c, int layer, es_reduced_t *out, es_st
 static bool find_rows(const es_graph_t *graph, const es_measure_settings_t *measure, int layer, int64_t samples,
                       es_rows_info_t *out) {
   const es_node_t *node = &graph->nodes[graph->layers[layer]];
-  if (!es_method(measure->method) || !es_measure_takes(measure, node->name)) return false;
+  if (!es_method(measure->method) || !es_capture_takes(measure, node)) return false;
   *out = rows_of(measure->method, measure->method_size, node, samples);
   return true;
 }

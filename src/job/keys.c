@@ -148,6 +148,9 @@ static const es_key_t settings[] = {
      .doc = "keep the features of a sample of the eval split in <id>.features.h5, for eigenscope similarity"},
     {"measure", "similarity_samples", ES_KEY_INT32, POINT(measure.similarity_samples), 4, 100000, .in_id = keeps,
      .fallback = "1000", .doc = "samples whose features are kept"},
+    {"measure", "classes", ES_KEY_CHOICE, POINT(measure.classes), .choices = WORDS(ES_SWITCHES, "false", "true"),
+     .in_id = always, .fallback = "false",
+     .doc = "compute neural collapse, and the accuracy of the nearest class mean in each layer"},
 
     {"probe", "epochs", ES_KEY_EPOCHS, POINT(probe.epochs), 0, 100000,
      .choices = WORDS(ES_EPOCHS_LIST, "none", "last", "all"), .in_id = probed, .fallback = "none",

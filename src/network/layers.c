@@ -171,6 +171,43 @@ static es_code_t refuse(const es_graph_t *g, int32_t *join_of, bool any, es_stat
                  words);
 }
 
+/* ---- nodes that are shown, but not measured ---- */
+
+/* In inference, the output is the input, number by number. */
+static bool passes_on(es_op_t op) {
+  return op == ES_OP_DROPOUT || op == ES_OP_DROP_PATH || op == ES_OP_TOKENS;
+}
+
+int32_t es_graph_features(const es_graph_t *g) {
+  const es_node_t *output = &g->nodes[es_graph_output(g)];
+  if (output->op != ES_OP_LINEAR || output->each) return -1;
+  int32_t i = output->input;
+  while (i > 0 && passes_on(g->nodes[i].op)) i = g->nodes[i].input;
+  return i > 0 ? i : -1;
+}
+
+int32_t es_graph_activation(const es_graph_t *g, int32_t node) {
+  while (node >= 0 && kind_of(g->nodes[node].op) != ES_LAYER_ACTIVATION) {
+    const int32_t reader = only_reader(g, node);
+    const bool follows = reader >= 0 && (kind_of(g->nodes[reader].op) == ES_LAYER_ACTIVATION ||
+                                         kind_of(g->nodes[reader].op) == ES_LAYER_NORM ||
+                                         g->nodes[reader].op == ES_OP_SCALE || passes_on(g->nodes[reader].op));
+    node = follows ? reader : -1;
+  }
+  return node;
+}
+
+/* Shows a node to observers. */
+static void show(es_graph_t *g, int32_t i) {
+  if (i < 0 || g->nodes[i].layer >= 0) return;
+  g->nodes[i].kind = ES_LAYER_KINDS;
+  g->nodes[i].layer = 0;
+}
+
+static void show_others(es_graph_t *g, const es_measure_settings_t *measure) {
+  if (measure->classes == ES_ON) show(g, es_graph_features(g));
+}
+
 es_code_t es_graph_choose(es_graph_t *g, const es_measure_settings_t *measure, es_status_t *status) {
   int32_t *join_of = es_allocate((size_t)g->n_nodes, sizeof *join_of);
   g->layers = es_allocate((size_t)g->n_nodes, sizeof *g->layers);
@@ -183,12 +220,15 @@ es_code_t es_graph_choose(es_graph_t *g, const es_measure_settings_t *measure, e
   if (es_measure_has_kind(measure, ES_LAYER_BLOCK)) find_blocks(g, join_of);
   for (int32_t i = g->n_nodes - 1; i > 0; i--)
     any |= mark(g, i, join_of[i], measure); /* names depend on earlier ones */
+  bool measured = false;
+  for (int32_t i = 1; i < g->n_nodes; i++) measured = measured || g->nodes[i].layer >= 0;
+  if (measured) show_others(g, measure);
   for (int32_t i = 1; i < g->n_nodes; i++) {
     if (g->nodes[i].layer < 0) continue;
     g->nodes[i].layer = g->n_layers;
     g->layers[g->n_layers++] = i;
   }
-  const es_code_t code = g->n_layers > 0 ? ES_OK : refuse(g, join_of, any, status);
+  const es_code_t code = measured ? ES_OK : refuse(g, join_of, any, status);
   es_free(join_of);
   return code;
 }

@@ -5,10 +5,11 @@
 /* The analyses, in the order in which they receive each layer, split and epoch. Stability comes before probes because
  * stability may end training, and probes are fitted after the last epoch. Similarity comes after probes because its
  * rider passes the outputs on to theirs. */
-extern const es_analysis_t es_analysis_projection, es_analysis_stability, es_analysis_weights, es_analysis_eigenspace,
-    es_analysis_probe, es_analysis_similarity;
-static const es_analysis_t *const table[] = {&es_analysis_projection, &es_analysis_stability, &es_analysis_weights,
-                                             &es_analysis_eigenspace, &es_analysis_probe,     &es_analysis_similarity};
+extern const es_analysis_t es_analysis_projection, es_analysis_stability, es_analysis_weights, es_analysis_classes,
+    es_analysis_eigenspace, es_analysis_probe, es_analysis_similarity;
+static const es_analysis_t *const table[] = {&es_analysis_projection, &es_analysis_stability,  &es_analysis_weights,
+                                             &es_analysis_classes,    &es_analysis_eigenspace, &es_analysis_probe,
+                                             &es_analysis_similarity};
 #define ROWS ((int)(sizeof table / sizeof *table))
 _Static_assert(ROWS <= (int)ES_ANALYSES_MAX, "es_analyses_t has no room for the states of all analyses");
 
@@ -33,6 +34,12 @@ int es_analyses_want_vectors(const es_analyses_t *a, es_split_t split, int32_t e
     wanted = wanted == ES_VECTORS_NOBODY ? wants : ES_VECTORS_EVERYBODY;
   }
   return wanted;
+}
+
+es_code_t es_analyses_reduced(es_analyses_t *a, const es_merged_t *merged, es_status_t *status) {
+  for (int i = 0; i < ROWS; i++)
+    if (a->states[i] && table[i]->reduced) ES_TRY(table[i]->reduced(a->states[i], merged, status));
+  return ES_OK;
 }
 
 es_code_t es_analyses_layer(es_analyses_t *a, const es_solved_t *solved, es_status_t *status) {

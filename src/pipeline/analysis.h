@@ -24,6 +24,14 @@ typedef struct es_solved {
                                that is not finite */
 } es_solved_t;
 
+/* The merged rows of a layer. Pointers are borrowed. */
+typedef struct es_merged {
+  es_split_t split;
+  int32_t epoch;
+  int layer, owner;
+  const es_reduced_t *reduced;
+} es_merged_t;
+
 /* Ranks that need the eigenvectors of a layer: either one rank, or one of these values. */
 enum { ES_VECTORS_NOBODY = -1, ES_VECTORS_EVERYBODY = -2 };
 
@@ -38,6 +46,9 @@ typedef struct es_analysis {
   es_code_t (*open)(void **state, es_context_t *c, es_point_source_t *source, es_status_t *status);
   es_code_t (*begin)(void *state, int32_t epoch, es_status_t *status);                 /* before the rows of an epoch */
   int (*wants_vectors)(const void *state, es_split_t split, int32_t epoch, int layer); /* equal on all ranks */
+  /* Receives the merged rows of a layer before its eigenvalues are computed. The triangle is only on rank `owner`.
+   * Collective. */
+  es_code_t (*reduced)(void *state, const es_merged_t *merged, es_status_t *status);
   /* Receives a solved layer. Not collective; the caller then calls es_agree. */
   es_code_t (*layer)(void *state, const es_solved_t *solved, es_status_t *status);
   es_code_t (*split)(void *state, es_split_t split, int32_t epoch, es_status_t *status); /* after its last layer */
@@ -65,6 +76,7 @@ typedef struct es_analyses {
 es_code_t es_analyses_open(es_analyses_t *analyses, es_context_t *c, es_point_source_t *source, es_status_t *status);
 es_code_t es_analyses_begin(es_analyses_t *analyses, int32_t epoch, es_status_t *status);
 int es_analyses_want_vectors(const es_analyses_t *analyses, es_split_t split, int32_t epoch, int layer);
+es_code_t es_analyses_reduced(es_analyses_t *analyses, const es_merged_t *merged, es_status_t *status);
 es_code_t es_analyses_layer(es_analyses_t *analyses, const es_solved_t *solved, es_status_t *status);
 es_code_t es_analyses_split(es_analyses_t *analyses, es_split_t split, int32_t epoch, es_status_t *status);
 es_code_t es_analyses_epoch(es_analyses_t *analyses, int32_t epoch, es_status_t *status);

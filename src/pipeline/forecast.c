@@ -28,7 +28,7 @@ es_code_t es_forecast_network(es_forecast_t *out, const es_point_t *point, const
   if (!out->layers) return es_out_of_memory(status, "plan", "%d layers", graph->n_layers);
   for (int i = 0; i < graph->n_layers; i++) {
     const es_node_t *node = &graph->nodes[graph->layers[i]];
-    if (!es_measure_takes(m, node->name)) continue;
+    if (!es_capture_takes(m, node)) continue;
     const es_method_t *method = es_method_of(m->method, node);
     /* Networks process so many samples that every layer has at least as many rows as columns. */
     const es_rows_info_t rows = {.width = method->width(node->out, m->method_size), .rows = INT64_MAX};

@@ -158,6 +158,10 @@ es_code_t es_measure(es_context_t *c, es_point_source_t *source, es_analyses_t *
     if (es_analyses_want_vectors(analyses, split, epoch, first + i) != ES_VECTORS_NOBODY)
       b.problems[i].share = m->delta[m->n_deltas - 1];
   if (code == ES_OK) code = reduce_layers(c, source, &b, status);
+  for (int i = 0; i < n && code == ES_OK; i++) {
+    const es_merged_t merged = {split, epoch, first + i, b.problems[i].owner, &b.reduced[i]};
+    code = es_analyses_reduced(analyses, &merged, status);
+  }
   es_timing_charge(&c->timing, ES_STAGE_REDUCE, start);
   start = es_clock();
   if (code == ES_OK) code = es_spectrum_solve(b.problems, b.n, &c->group, status);

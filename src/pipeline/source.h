@@ -13,6 +13,7 @@
 #include "eigenscope/graph.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/state.h"
+#include <assert.h>
 
 typedef struct es_point_source es_point_source_t;
 
@@ -34,6 +35,28 @@ typedef struct es_visitor {
   void (*visit)(void *context, int layer, int64_t at, const void *out, int64_t n, es_shape_t shape);
   void *context;
 } es_visitor_t;
+
+/* Outputs of one lane that the pass over the rows of a split has just made. Pointers are valid during the call. */
+typedef struct es_ride {
+  es_split_t split;
+  int layer;            /* measured layer; −1 if the node is not measured */
+  int shown;            /* captured layer (graph.h); −1 if the source has no network */
+  int lane;             /* of this rank; its samples come in order */
+  int64_t at;           /* the first sample among those of this rank, lane after lane */
+  int64_t local, total; /* samples of this rank, of all ranks, in the whole pass */
+  const void *out;      /* (n, shape.h, shape.w, shape.c), float or double */
+  int64_t n;
+  es_shape_t shape;
+  bool is_double;
+  const int32_t *labels; /* (n); NULL if the source has none */
+} es_ride_t;
+
+/* Sees the outputs from which rows are made, while they are made. Analyses add riders when they open. */
+typedef struct es_rider {
+  void (*take)(void *context, const es_ride_t *ride);
+  void *context;
+} es_rider_t;
+enum { ES_RIDERS_MAX = 4 };
 
 /* Changes n output vectors of a layer in place. */
 typedef struct es_layer_editor {
@@ -95,6 +118,8 @@ struct es_point_source {
   bool one_layer_a_visit;    /* true if a visit of n layers costs as much as n visits of one layer */
   bool takes_rider;          /* true if `rows` of the eval split can show its outputs to `rider`, as a visit would */
   const es_visitor_t *rider; /* or NULL. Borrowed */
+  es_rider_t riders[ES_RIDERS_MAX]; /* see the outputs of both splits */
+  int n_riders;
   /* Trained weights, for states and files of weights; NULL if nothing is trained. Borrowed from the source. */
   const es_graph_t *graph;
   es_trainer_t *trainer;
@@ -105,6 +130,15 @@ struct es_point_source {
   const double *normalize_mean, *normalize_deviation; /* of the images, 3 each; or NULL. Borrowed */
   const es_dataset_t *dataset;                        /* or NULL. Borrowed */
 };
+
+/* Shows outputs to all riders. */
+static inline void es_source_show(const es_point_source_t *source, const es_ride_t *ride) {
+  for (int i = 0; i < source->n_riders; i++) source->riders[i].take(source->riders[i].context, ride);
+}
+static inline void es_source_add_rider(es_point_source_t *source, es_rider_t rider) {
+  assert(source->n_riders < ES_RIDERS_MAX);
+  source->riders[source->n_riders++] = rider;
+}
 
 extern const es_source_class_t es_source_train, es_source_checkpoint, es_source_activations, es_source_moments;
 const es_source_class_t *es_source_class(es_source_t source);

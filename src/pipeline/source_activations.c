@@ -23,6 +23,8 @@ typedef struct es_activations_source {
   int *layers;                          /* file's layer of each measured layer */
   es_activations_t *file;               /* file whose rows are read */
   es_activations_t *visited[ES_SPLITS]; /* files of this epoch that `samples` has opened */
+  es_split_t split;                     /* of `file` */
+  int32_t *labels;                      /* for riders: of this rank's samples in `file`; owned */
   int first, n;                         /* layers of this round */
   es_accumulator_t **accumulators;
   es_cov_workspace_t workspace, workspace_f64;
@@ -178,6 +180,7 @@ static void close_source(es_point_source_t *source) {
   release(source);
   close_files(s);
   es_external_info_destroy(&s->info);
+  es_free(s->labels);
   es_cov_workspace_destroy(&s->workspace);
   es_cov_workspace_destroy(&s->workspace_f64);
   es_owned_free(&s->owned);
@@ -262,6 +265,37 @@ static bool advance(const es_activations_source_t *s, cursor_t *cursor) {
   return true;
 }
 
+/* Shows samples first … first+n−1, which s->part holds, to the riders. */
+static void show_part(const es_activations_source_t *s, int measured, int lane, int64_t first, int64_t n) {
+  const es_group_t *group = &s->base.context->group;
+  int64_t own, local;
+  es_group_range(group, es_activations_samples(s->file), &own, &local);
+  es_source_show(&s->base, &(es_ride_t){.split = s->split,
+                                        .layer = measured,
+                                        .shown = -1,
+                                        .lane = lane,
+                                        .at = first - own,
+                                        .local = local,
+                                        .total = es_activations_samples(s->file),
+                                        .out = s->part,
+                                        .n = n,
+                                        .shape = shape_of(layer_of(s, measured)),
+                                        .is_double = layer_of(s, measured)->is_double,
+                                        .labels = s->labels ? s->labels + (first - own) : NULL});
+}
+
+/* Reads the labels of this rank's samples for riders. Not collective. */
+static es_code_t read_labels(es_activations_source_t *s, es_status_t *status) {
+  int64_t first, count;
+  es_free(s->labels);
+  s->labels = NULL;
+  if (s->base.n_riders == 0 || !es_activations_has_labels(s->file)) return ES_OK;
+  es_group_range(&s->base.context->group, es_activations_samples(s->file), &first, &count);
+  s->labels = es_allocate((size_t)count, sizeof *s->labels);
+  if (!s->labels) return es_out_of_memory(status, "activations", "%lld labels", (long long)count);
+  return es_activations_labels(s->file, first, count, s->labels, status);
+}
+
 /* Reads all rows of one layer. Spread accumulators exchange rows between ranks after each part, so all ranks take as
  * many steps as the busiest rank. */
 static es_code_t read_layer(es_activations_source_t *s, int measured, const pass_t *pass, es_status_t *status) {
@@ -282,6 +316,8 @@ static es_code_t read_layer(es_activations_source_t *s, int measured, const pass
       code = es_context_must_stop(c)
                  ? es_fail(status, ES_STOPPED, "activations", "stopped")
                  : es_activations_read(s->file, s->layers[measured], cursor.next, n, s->part, status);
+      const bool shows = code == ES_OK && s->base.n_riders > 0 && !pass->low && pass->exponent == 0;
+      if (shows) show_part(s, measured, cursor.lane, cursor.next, n);
       if (code == ES_OK) add_part(s, measured, cursor.lane, n, pass);
       cursor.next += n;
     }
@@ -314,7 +350,9 @@ static es_code_t make_rows(es_point_source_t *source, es_split_t split, int32_t 
   const es_external_t *external = &c->point->external;
   if (first == 0) {
     es_activations_close(s->file);
-    es_external_open(&s->file, external, &s->info, split, es_external_epoch(external, epoch), status);
+    s->split = split;
+    if (es_external_open(&s->file, external, &s->info, split, es_external_epoch(external, epoch), status) == ES_OK)
+      read_labels(s, status);
     ES_TRY(es_agree(c->group.comm, status));
   }
   s->first = first;

@@ -3,6 +3,7 @@
 #include "eigenscope/epochs.h"
 #include "eigenscope/grid.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/random.h"
 #include "eigenscope/scores.h"
 #include "measure.h"
 #include <math.h>
@@ -118,6 +119,68 @@ void es_network_source_close(es_network_source_t *s) {
   for (int split = 0; split < ES_SPLITS; split++) es_samples_destroy(&s->samples[split]);
 }
 
+/* ---- riders ---- */
+
+/* A pass that riders see. */
+typedef struct ride {
+  es_network_source_t *source;
+  es_split_t split;
+  const es_observer_t *inner; /* sees all outputs first */
+  es_visit_samples_t samples; /* of the split, in the order of the pass */
+  int32_t *labels;            /* of this rank's samples */
+  int64_t *seen;              /* (captured layers, lanes) samples already shown */
+} ride_t;
+
+static void show_riders(void *context, int captured, int lane, const float *out, int64_t samples, es_shape_t shape) {
+  ride_t *r = context;
+  es_network_source_t *s = r->source;
+  int64_t *seen = &r->seen[captured * s->base.context->group.lane_count + lane];
+  const int64_t at = r->samples.lane_start[lane] + *seen;
+  r->inner->observe(r->inner->context, captured, lane, out, samples, shape);
+  es_source_show(&s->base, &(es_ride_t){.split = r->split,
+                                        .layer = es_capture_measured(s->capture, captured),
+                                        .shown = captured,
+                                        .lane = lane,
+                                        .at = at,
+                                        .local = r->samples.lane_start[s->base.context->group.lane_count],
+                                        .total = r->samples.n,
+                                        .out = out,
+                                        .n = samples,
+                                        .shape = shape,
+                                        .labels = r->labels + at});
+  *seen += samples;
+}
+
+static es_code_t list_samples(es_point_source_t *source, es_split_t split, int32_t epoch, es_visit_samples_t *out,
+                              es_status_t *status);
+
+/* Lists the samples of a pass over a split, and their labels. Not collective. */
+static es_code_t open_ride(ride_t *r, int32_t epoch, es_status_t *status) {
+  es_network_source_t *s = r->source;
+  const es_context_t *c = s->base.context;
+  const int lanes = c->group.lane_count;
+  const es_samples_t *samples = &s->samples[r->split];
+  es_owned_t *owned = &r->samples.owned;
+  ES_TRY(list_samples(&s->base, r->split, epoch, &r->samples, status));
+  const int64_t n = r->samples.lane_start[lanes];
+  r->labels = es_owned_allocate(owned, (size_t)n, sizeof *r->labels);
+  r->seen = es_owned_allocate_zero(owned, (size_t)s->graph->n_layers * (size_t)lanes, sizeof *r->seen);
+  const bool trains = r->split == ES_TRAIN && s->trains;
+  int32_t *order = es_allocate(trains ? (size_t)samples->n : 0, sizeof *order);
+  if (owned->failed || !order) {
+    es_free(order);
+    return es_out_of_memory(status, "pipeline", "the labels of %lld samples", (long long)n);
+  }
+  if (trains) /* as es_trainer_epoch */
+    es_random_permutation(c->point->seed, (uint64_t)es_result_epoch(c->result, epoch), samples->n, order);
+  for (int64_t i = 0; i < n; i++) {
+    const int32_t position = r->samples.position[i];
+    r->labels[i] = samples->label[trains ? order[position] : position];
+  }
+  es_free(order);
+  return ES_OK;
+}
+
 /* ---- measured passes ---- */
 
 /* Counts of the classes, and of the eval split the whole confusion. */
@@ -202,12 +265,23 @@ static es_code_t make_rows(es_point_source_t *source, es_split_t split, int32_t 
   if (measured) ES_TRY(es_capture_begin(s->capture, pass_samples(s, split), status));
   const es_timing_mark_t mark = es_timing_mark(&c->timing);
   const int32_t number = es_result_epoch(c->result, epoch);
+  ride_t riders = {.source = s, .split = split, .inner = observer};
+  const es_observer_t shown = {show_riders, &riders};
+  if (measured && source->n_riders > 0) {
+    open_ride(&riders, epoch, status);
+    if (es_agree(c->group.comm, status) != ES_OK) {
+      es_owned_free(&riders.samples.owned);
+      return status->code;
+    }
+    observer = &shown;
+  }
   s->capturing = measured;
   visit_t ride = {.visitor = split == ES_EVAL ? source->rider : NULL, .n = es_context_layers(c), .observer = observer};
   const es_code_t code = trains         ? es_trainer_epoch(s->trainer, number, observer, stats, status)
                          : ride.visitor ? evaluate_split(s, split, number, &ride, stats, status)
                                         : es_trainer_evaluate(s->trainer, split, number, observer, stats, status);
   s->capturing = false;
+  es_owned_free(&riders.samples.owned);
   /* Capture and waiting are charged to their own stages. */
   const double wait = c->timing.traffic.seconds - mark.traffic.seconds;
   const double capture = measured ? es_capture_seconds(s->capture) : 0.0;

@@ -196,7 +196,7 @@ static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point
   }
   for (int i = 0; i < graph->n_layers; i++) {
     const es_node_t *node = &graph->nodes[graph->layers[i]];
-    if (!es_measure_takes(&point->measure, node->name)) continue;
+    if (!es_capture_takes(&point->measure, node)) continue;
     const int32_t columns = es_method_of(point->measure.method, node)->width(node->out, point->measure.method_size);
     if (columns > WIDEST)
       es_fail(&own, ES_INPUT, STAGE,

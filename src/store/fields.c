@@ -30,6 +30,8 @@
 #define WEIGHTS(id, name, long_name)                                                                                   \
   FIELD(WEIGHTS_##id, "weights_" #name, WEIGHTS, F64, "1", long_name ", of the weights of the layer", EPOCH_LAYER),
 
+#define CLASSES(id, name, long_name) FIELD(id, #name, CLASSES, F64, "1", long_name, SPLIT_EPOCH_LAYER),
+
 static const es_field_info_t FIELDS[ES_FIELDS] = {
     FIELD(LAYER_KIND, "layer_kind", CORE, STRING, "1", "kind of the layer", LAYER),
     FIELD(LAYER_WIDTH, "layer_width", CORE, I32, "1", "number of features of the layer that are measured", LAYER),
@@ -114,7 +116,7 @@ static const es_field_info_t FIELDS[ES_FIELDS] = {
     FIELD(CONFUSION, "confusion", CONFUSION, I32, "1",
           "number of samples of the eval split with this label and this prediction of the network",
           DIMENSIONS3(EPOCH, CLASS, PREDICTED_CLASS)),
-    ES_QUANTITY_ROWS(QUANTITY) ES_MATRIX_ROWS(WEIGHTS)};
+    ES_QUANTITY_ROWS(QUANTITY) ES_MATRIX_ROWS(WEIGHTS) ES_CLASS_ROWS(CLASSES)};
 
 /* Larger extents count as damage, so that a damaged file cannot make us allocate too much. */
 enum { EPOCHS_MAX = 100000, LAYERS_MAX = 1 << 24, COMPONENTS_MAX = 1 << 28, CLASSES_MAX = 1 << 16 };

@@ -153,7 +153,8 @@ es_code_t es_result_create(es_result_t **out, const es_result_shape_t *shape, es
                                         [ES_GROUP_PROJECTION] = shape->projection,
                                         [ES_GROUP_STABILITY] = true,
                                         [ES_GROUP_GEOMETRY] = true,
-                                        [ES_GROUP_WEIGHTS] = shape->weights};
+                                        [ES_GROUP_WEIGHTS] = shape->weights,
+                                        [ES_GROUP_CLASSES] = shape->classes};
   *out = NULL;
   assert(shape->point->measure.n_deltas <= ES_DELTAS_MAX);
   if (shape->n_layers < 1) {

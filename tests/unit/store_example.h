@@ -92,7 +92,7 @@ static inline es_result_shape_t example_shape(void) {
   shape.n_classes = EXAMPLE_CLASSES;
   shape.probe_epochs = probe_epochs;
   shape.n_probe_epochs = EXAMPLE_PROBES;
-  shape.eigenspace = shape.eigenvectors = shape.projection = shape.weights = true;
+  shape.eigenspace = shape.eigenvectors = shape.projection = shape.weights = shape.classes = true;
   return shape;
 }
 
