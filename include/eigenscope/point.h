@@ -294,7 +294,10 @@ typedef struct es_measure_settings {
   es_switch_t weights;    /**< compute numbers of the weight matrices (matrices.h) */
   es_switch_t similarity; /**< keep the features of a sample (features.h) */
   int32_t similarity_samples;
-  es_switch_t classes;    /**< compute class means, scatter and neural collapse (classes.h) */
+  es_switch_t classes;   /**< compute class means, scatter and neural collapse (classes.h) */
+  es_switch_t units;     /**< compute shares of dead and dormant units */
+  double dormant;        /**< τ: a unit is dormant up to this share of the mean over the layer's units */
+  es_switch_t gradients; /**< compute norms of the layers' gradients over the steps of each measured epoch */
 } es_measure_settings_t;
 
 /** True if outputs of this kind are measured. */

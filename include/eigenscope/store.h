@@ -52,6 +52,8 @@ typedef enum es_field_group {
   ES_GROUP_WEIGHTS,
   ES_GROUP_CONFUSION,
   ES_GROUP_CLASSES,
+  ES_GROUP_UNITS,
+  ES_GROUP_GRADIENTS,
   ES_FIELD_GROUPS
 } es_field_group_t;
 
@@ -118,6 +120,12 @@ typedef enum es_field {
   ES_FIELD_CONFUSION, /**< (epoch, class, predicted_class) int32: samples of the eval split, by label and prediction */
   /* group classes */
   ES_CLASS_ROWS(ES_CLASS_FIELD) /* ES_FIELD_NC1, ...: (split, epoch, layer) float64, see class_numbers.h */
+  /* group units */
+  ES_FIELD_DEAD_UNITS, /**< (split, epoch, layer) float64, share of the units */
+  ES_FIELD_DORMANT_UNITS,
+  /* group gradients */
+  ES_FIELD_GRADIENT_NORM, /**< (epoch, layer) float64, root mean square over the steps of the epoch */
+  ES_FIELD_GRADIENT_RATIO,
   ES_FIELDS
 } es_field_t;
 
@@ -188,7 +196,7 @@ typedef struct es_result_shape {
   int n_probe_epochs;          /**< group probe; 0: none */
   /** Add these groups; stability and geometry are always added. Group confusion is added with group recall if it has
    * at most ES_CONFUSION_MAX numbers (64 MiB): 10 classes for 100,000 epochs, 100 for 1,677, 1,000 for 15. */
-  bool eigenspace, eigenvectors, projection, weights, classes;
+  bool eigenspace, eigenvectors, projection, weights, classes, units, gradients;
 } es_result_shape_t;
 
 /** Allocates all fields of the groups as "not measured" and fills the layer fields from `shape`. ES_INPUT without

@@ -80,7 +80,9 @@ typedef struct es_trainer_setup {
   /** Called on all ranks after the forward pass of each batch with an observer; may be collective, must return the same
    * code on all ranks; or NULL. */
   es_code_t (*after_forward)(void *context, es_status_t *status);
-  void *after_context;
+  /** Called on all ranks after the backward pass of each training step, before the optimizer; or NULL. */
+  void (*after_backward)(void *context);
+  void *after_context; /**< of both */
 } es_trainer_setup_t;
 
 /** Creates and initialises model and optimizer. Collective over the group; all ranks return the same code. */

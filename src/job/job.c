@@ -147,6 +147,19 @@ static es_code_t check_classes(const es_job_t *job, es_status_t *status) {
                       "all classes; leave it out, or measure activations or checkpoints");
 }
 
+static es_code_t check_units(const es_job_t *job, es_status_t *status) {
+  const es_yaml_t *node = es_yaml_find(job->tree.root, "measure");
+  if (job->base.measure.units == ES_ON && job->top.source == ES_SOURCE_MOMENTS)
+    return es_yaml_fail(&job->tree, node, status,
+                        "measure.units needs the outputs of single samples, and files of moments have only sums; leave "
+                        "it out, or measure activations or checkpoints");
+  if (job->base.measure.gradients == ES_ON && job->top.source != ES_SOURCE_TRAIN)
+    return es_yaml_fail(&job->tree, node, status,
+                        "measure.gradients needs training, and source: %s does not train; leave it out",
+                        es_yaml_find(job->tree.root, "source")->text);
+  return ES_OK;
+}
+
 /* Reads all sections. Faults of single values go to tree.faults; checks of several values together are left out then.
  */
 static es_code_t read_job(es_job_t *job, es_status_t *status) {
@@ -169,6 +182,7 @@ static es_code_t read_job(es_job_t *job, es_status_t *status) {
   ES_TRY(check_weights(job, status));
   ES_TRY(check_similarity(job, status));
   ES_TRY(check_classes(job, status));
+  ES_TRY(check_units(job, status));
   return check_probes(job, status);
 }
 

@@ -48,6 +48,9 @@ static bool trained_with_warmup(const es_point_t *point) {
 static bool probed(const es_point_t *point) {
   return point->probe.epochs.kind != ES_EPOCHS_NONE;
 }
+static bool counts_units(const es_point_t *point) {
+  return point->measure.units == ES_ON;
+}
 static bool keeps(const es_point_t *point) {
   return point->measure.similarity == ES_ON;
 }
@@ -151,6 +154,14 @@ static const es_key_t settings[] = {
     {"measure", "classes", ES_KEY_CHOICE, POINT(measure.classes), .choices = WORDS(ES_SWITCHES, "false", "true"),
      .in_id = always, .fallback = "false",
      .doc = "compute neural collapse, and the accuracy of the nearest class mean in each layer"},
+    {"measure", "units", ES_KEY_CHOICE, POINT(measure.units), .choices = WORDS(ES_SWITCHES, "false", "true"),
+     .in_id = always, .fallback = "false", .doc = "compute the shares of dead and of dormant units of each layer"},
+    {"measure", "dormant", ES_KEY_REAL, POINT(measure.dormant), .bounds = ES_UP_TO_ONE, .in_id = counts_units,
+     .fallback = "0.1",
+     .doc = "a unit is dormant if its mean absolute output is at most this share of the layer's mean"},
+    {"measure", "gradients", ES_KEY_CHOICE, POINT(measure.gradients), .choices = WORDS(ES_SWITCHES, "false", "true"),
+     .in_id = always, .fallback = "false",
+     .doc = "compute norms of the layers' gradients over the steps of each epoch"},
 
     {"probe", "epochs", ES_KEY_EPOCHS, POINT(probe.epochs), 0, 100000,
      .choices = WORDS(ES_EPOCHS_LIST, "none", "last", "all"), .in_id = probed, .fallback = "none",

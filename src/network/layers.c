@@ -206,6 +206,11 @@ static void show(es_graph_t *g, int32_t i) {
 
 static void show_others(es_graph_t *g, const es_measure_settings_t *measure) {
   if (measure->classes == ES_ON) show(g, es_graph_features(g));
+  for (int32_t i = 1; measure->units == ES_ON && i < g->n_nodes; i++) {
+    const es_node_t *node = &g->nodes[i];
+    if (node->layer >= 0 && node->kind != ES_LAYER_KINDS && es_measure_takes(measure, node->name))
+      show(g, es_graph_activation(g, i));
+  }
 }
 
 es_code_t es_graph_choose(es_graph_t *g, const es_measure_settings_t *measure, es_status_t *status) {

@@ -6,10 +6,10 @@
  * stability may end training, and probes are fitted after the last epoch. Similarity comes after probes because its
  * rider passes the outputs on to theirs. */
 extern const es_analysis_t es_analysis_projection, es_analysis_stability, es_analysis_weights, es_analysis_classes,
-    es_analysis_eigenspace, es_analysis_probe, es_analysis_similarity;
-static const es_analysis_t *const table[] = {&es_analysis_projection, &es_analysis_stability,  &es_analysis_weights,
-                                             &es_analysis_classes,    &es_analysis_eigenspace, &es_analysis_probe,
-                                             &es_analysis_similarity};
+    es_analysis_units, es_analysis_gradients, es_analysis_eigenspace, es_analysis_probe, es_analysis_similarity;
+static const es_analysis_t *const table[] = {&es_analysis_projection, &es_analysis_stability, &es_analysis_weights,
+                                             &es_analysis_classes,    &es_analysis_units,     &es_analysis_gradients,
+                                             &es_analysis_eigenspace, &es_analysis_probe,     &es_analysis_similarity};
 #define ROWS ((int)(sizeof table / sizeof *table))
 _Static_assert(ROWS <= (int)ES_ANALYSES_MAX, "es_analyses_t has no room for the states of all analyses");
 

@@ -118,6 +118,8 @@ struct es_point_source {
   bool one_layer_a_visit;    /* true if a visit of n layers costs as much as n visits of one layer */
   bool takes_rider;          /* true if `rows` of the eval split can show its outputs to `rider`, as a visit would */
   const es_visitor_t *rider; /* or NULL. Borrowed */
+  void (*after_backward)(void *context); /* called on all ranks after the backward pass of each step; or NULL */
+  void *after_backward_context;
   es_rider_t riders[ES_RIDERS_MAX]; /* see the outputs of both splits */
   int n_riders;
   /* Trained weights, for states and files of weights; NULL if nothing is trained. Borrowed from the source. */

@@ -73,6 +73,11 @@ static es_code_t exchange_rows(void *context, es_status_t *status) {
   return s->capturing ? es_capture_exchange(s->capture, status) : ES_OK;
 }
 
+static void finish_gradients(void *context) {
+  const es_network_source_t *s = context;
+  if (s->base.after_backward) s->base.after_backward(s->base.after_backward_context);
+}
+
 es_code_t es_network_source_open(es_network_source_t *s, es_context_t *c, const es_dataset_t *dataset, bool trains,
                                  es_status_t *status) {
   s->base.context = c;
@@ -94,6 +99,7 @@ es_code_t es_network_source_open(es_network_source_t *s, es_context_t *c, const 
                                     .profile = c->settings->profile,
                                     .most_batches = c->settings->dry_run ? 1 : 0,
                                     .after_forward = exchange_rows,
+                                    .after_backward = finish_gradients,
                                     .after_context = s};
   ES_TRY(es_trainer_create(&s->trainer, &setup, status));
   s->base.key = (es_state_key_t){.point_id = c->id,

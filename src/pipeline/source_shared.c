@@ -23,7 +23,9 @@ es_code_t es_source_create_result(const es_point_source_t *source, const es_laye
                                    .eigenvectors = point->measure.eigenspace == ES_EIGENSPACE_STORE,
                                    .projection = source->class->passes->evaluate && point->measure.projection == ES_ON,
                                    .weights = source->network != NULL && point->measure.weights == ES_ON,
-                                   .classes = classes > 0 && point->measure.classes == ES_ON};
+                                   .classes = classes > 0 && point->measure.classes == ES_ON,
+                                   .units = point->measure.units == ES_ON,
+                                   .gradients = point->source == ES_SOURCE_TRAIN && point->measure.gradients == ES_ON};
   es_result_create(&c->result, &shape, status);
   es_free(probes);
   return status->code;

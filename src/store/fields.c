@@ -116,6 +116,16 @@ static const es_field_info_t FIELDS[ES_FIELDS] = {
     FIELD(CONFUSION, "confusion", CONFUSION, I32, "1",
           "number of samples of the eval split with this label and this prediction of the network",
           DIMENSIONS3(EPOCH, CLASS, PREDICTED_CLASS)),
+    FIELD(DEAD_UNITS, "dead_units", UNITS, F64, "1",
+          "share of the units that are never positive behind their activation", SPLIT_EPOCH_LAYER),
+    FIELD(DORMANT_UNITS, "dormant_units", UNITS, F64, "1",
+          "share of the units whose mean absolute output is at most measure.dormant times the mean over the units",
+          SPLIT_EPOCH_LAYER),
+    FIELD(GRADIENT_NORM, "gradient_norm", GRADIENTS, F64, "1",
+          "norm of the gradient of the layer's weights, root mean square over the steps of the epoch", EPOCH_LAYER),
+    FIELD(GRADIENT_RATIO, "gradient_ratio", GRADIENTS, F64, "1",
+          "norm of the gradient over the norm of the weights, root mean square over the steps of the epoch",
+          EPOCH_LAYER),
     ES_QUANTITY_ROWS(QUANTITY) ES_MATRIX_ROWS(WEIGHTS) ES_CLASS_ROWS(CLASSES)};
 
 /* Larger extents count as damage, so that a damaged file cannot make us allocate too much. */

@@ -154,7 +154,9 @@ es_code_t es_result_create(es_result_t **out, const es_result_shape_t *shape, es
                                         [ES_GROUP_STABILITY] = true,
                                         [ES_GROUP_GEOMETRY] = true,
                                         [ES_GROUP_WEIGHTS] = shape->weights,
-                                        [ES_GROUP_CLASSES] = shape->classes};
+                                        [ES_GROUP_CLASSES] = shape->classes,
+                                        [ES_GROUP_UNITS] = shape->units,
+                                        [ES_GROUP_GRADIENTS] = shape->gradients};
   *out = NULL;
   assert(shape->point->measure.n_deltas <= ES_DELTAS_MAX);
   if (shape->n_layers < 1) {

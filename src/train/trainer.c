@@ -182,6 +182,7 @@ static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t f
   e->sum.top5 += loss.top5;
   if (!e->training) return ES_OK;
   es_model_backward(t->model, &pass);
+  if (p->after_backward) p->after_backward(p->after_context);
   const double start = es_clock(), most = p->point->train.clip_norm;
   if (most > 0.0) es_clip_gradients(es_model_gradients(t->model), t->optimizer.n, most);
   es_optimizer_step(&t->optimizer, es_model_parameters(t->model), es_model_gradients(t->model), e->rate, step + 1);

@@ -273,7 +273,8 @@ static const bad_job_t sets[] = {
      "train.label_smoothing, train.clip_norm, train.warmup, train.warmup_start, measure.every, "
      "measure.method, "
      "measure.convention, measure.solver, measure.eigenspace, measure.projection, measure.weights, "
-     "measure.similarity, measure.similarity_samples, measure.classes, probe.pool, "
+     "measure.similarity, measure.similarity_samples, measure.classes, "
+     "measure.units, measure.dormant, measure.gradients, probe.pool, "
      "probe.l2, probe.samples, "
      "probe.tail, probe.gap"},
     {"name: x\ngrid: [{dataset: fashion-mnist, model: vgg11}]", "grid.seed=1",
