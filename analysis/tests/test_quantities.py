@@ -1,5 +1,7 @@
 """The numbers of a spectrum, through the program: what they are, and how far few samples bias the participation ratio."""
+import csv
 import glob
+import io
 import os
 
 import h5py
@@ -66,3 +68,42 @@ def test_files_say_what_is_measured(measured):
     for name, words in (("intrinsic_dimension", "linear PCA dimension"), ("effective_rank", "RankMe: of their square roots"),
                         ("participation_ratio", "bias it low")):
         assert words in measured[name].attrs["long_name"], name
+
+
+def test_files_without_the_quantities_get_them(measured):
+    """From the eigenvalues, as the program computes them."""
+    names = ["effective_rank", "stable_rank", "spectral_entropy", "rankme", "numerical_rank", "alpha_req", "alpha_req_r2", "alpha_req_last",
+             "participation_ratio", "first_component_share"]
+    added = es.add_quantities(measured.drop_vars(names))
+    for name in names:
+        np.testing.assert_allclose(added[name], measured[name], rtol=1e-9, err_msg=name)
+        assert added[name].dims == measured[name].dims
+    assert es.add_quantities(measured) is measured
+    assert np.isnan(es.add_quantities(measured.drop_vars(["rankme", "eigenvalues"]))["rankme"]).all()
+
+
+def test_dead_and_short_layers_have_what_the_program_gives():
+    from eigenscope_analysis.quantities import quantities
+    assert quantities(np.zeros(3))["numerical_rank"] == 0 and np.isnan(quantities(np.zeros(3))["rankme"])
+    assert np.isnan(list(quantities(np.array([])).values())).all()
+    assert np.isnan(quantities(np.array([3.0, 2, 1]))["alpha_req"])
+
+
+def test_older_files(tmp_path):
+    """Of the program before these quantities were added: as `show --measure` gives them."""
+    import gzip
+    import pathlib
+    old = pathlib.Path(__file__).parents[2] / "tests" / "fixtures" / "results" / "result.h5.gz"
+    (tmp_path / "old.h5").write_bytes(gzip.decompress(old.read_bytes()))
+    with es.open(tmp_path / "old.h5") as result:
+        assert "rankme" not in result
+        added = es.add_quantities(result)
+        told = run_program("show", "old.h5", "--format", "csv", cwd=tmp_path)
+        rows = list(csv.DictReader(io.StringIO(getattr(told, "stdout", told))))
+        checked = 0
+        for row in rows:
+            one = added.sel(split=row["split"], epoch=int(row["epoch"]), layer=row["layer"])
+            for name in ("rankme", "spectral_entropy", "stable_rank", "numerical_rank", "alpha_req", "alpha_req_r2", "alpha_req_last"):
+                assert one[name].item() == pytest.approx(float(row[name] or "nan"), rel=1e-9, nan_ok=True), name
+                checked += 1
+        assert checked > 20
