@@ -24,6 +24,11 @@ VARIANTS = (("all layers", "saturation", "over all layers but the output layer")
 NAMES = {"width": "width", "classes": "number of classes"}
 
 
+# Optional measures of layers, in the order of the columns of the table of layers.
+MEASURES = ("nc1", "nc2_norms", "nc2_angles", "nc3", "nc4", "class_center_accuracy", "lda_rank", "dead_units", "dormant_units",
+            "gradient_norm", "gradient_ratio", "rankme", "numerical_rank", "alpha_req")
+
+
 class Findings:
     """tables: name -> DataFrame; sentences: (title, text, where the numbers are) in page order."""
 
@@ -426,6 +431,18 @@ class Findings:
                      f"spectrum may be rounding errors. Layers: {self.sweep.named(rounding)}. Points: "
                      f"{listing(self.sweep.points['point'][rounding.any(axis=(1, 2, 3))])}.")
 
+    def _measures(self):
+        """{name: (point, layer)} of the optional measures of layers that the file has, in the last epoch that has them."""
+        found = {}
+        for name in MEASURES:
+            values = self.sweep.values(name)
+            if values is None:
+                continue
+            if "split" in self.sweep.data[name].dims:
+                values = values[:, self.sweep.split_at]
+            found[name] = last_finite(np.moveaxis(values, 1, -1))
+        return found
+
     def _layers(self):
         sweep, frames, probes = self.sweep, [], self.sweep.probes
         converged = sweep.probes_converged()
@@ -445,6 +462,8 @@ class Findings:
             frame["probe_split"] = sweep.probe_split or ""
             frame["probe_accuracy"] = np.nan if probes is None else mean_known(probes[network.rows][:, layers])
             frame["probes_not_converged"] = np.nan if last is None else (last[network.rows][:, layers] == 0).sum(axis=0)
+            for name, values in self._measures().items():
+                frame[name] = mean_known(values[network.rows][:, layers])
             for name in reversed(sweep.keys):
                 frame.insert(0, name, network.key[name])
             frames.append(frame)

@@ -35,7 +35,8 @@ TABLES = (("findings", "Findings", "The table at the top of the page."),
           ("kinds", "Kinds of layers", "Means over the layers of a kind and over seeds, after the last epoch. The kind is that of the name."),
           ("networks", "Networks", "Means over seeds; half_interval is half of the 95 % confidence interval (Student's t)."),
           ("points", "Points", "Every point of the file after its last epoch. Epochs are those that it completed. " + RULE),
-          ("layers", "Layers", "Means over seeds after the last epoch; probes_not_converged is a number of seeds."))
+          ("layers", "Layers", "Means over seeds after the last epoch that has the number, of the split of the saturation; "
+           "probes_not_converged is a number of seeds. Further columns are measures that the file has: analysis/README.md defines them."))
 
 def write(source, folder):
     """Writes the report of `source` into `folder` (created if needed); returns the path of the page."""

@@ -111,6 +111,20 @@ def test_tables_are_the_numbers(whole):
                                made["saturation"].values[:, 1, -1, :, 1].reshape(4, 2, 6).mean(axis=1), rtol=1e-5)
 
 
+def test_optional_measures_are_columns_of_layers(write, tmp_path):
+    """Means over seeds of the last epoch that has them; a measure of no split, too."""
+    made = handmade.make(**SMALL)
+    nc1 = made["effective_rank"].copy() + 5
+    nc1[:, :, -1] = np.nan
+    made["nc1"], made["gradient_norm"] = nc1, made["effective_rank"][:, 1] * 2
+    report.write(write(made), tmp_path / "report")
+    table = pd.read_csv(tmp_path / "report/tables/layers.csv")
+    of_seeds = lambda values: values.reshape(4, 2, 6).mean(axis=1).ravel()
+    np.testing.assert_allclose(table["nc1"], of_seeds(nc1.values[:, 1, -2]), rtol=1e-5)
+    np.testing.assert_allclose(table["gradient_norm"], of_seeds(made["gradient_norm"].values[:, -1]), rtol=1e-5)
+    assert "nc4" not in table
+
+
 def test_what_is_not_there_is_said_so(write, tmp_path):
     made = handmade.make(widths=(1 / 8,), classes=(2,), seeds=(0,), n_epochs=1, n_layers=6, probes=False, spaces=False,
                          projection=False, spectra=False)
