@@ -92,7 +92,7 @@ const char *es_yaml_describe(const es_yaml_t *node, char out[ES_EXCERPT_MAX]) {
 }
 
 es_code_t es_yaml_fail(const es_tree_t *tree, const es_yaml_t *node, es_status_t *status, const char *format, ...) {
-  char message[600], set[200]; /* only the beginning of a long --set argument is shown */
+  char message[700], set[200]; /* only the beginning of a long --set argument is shown */
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(message, sizeof message, format, arguments);
