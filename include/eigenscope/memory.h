@@ -24,7 +24,7 @@ char *es_duplicate(const char *text) __attribute__((warn_unused_result));
 /** Frees a block that one of the functions above returned. NULL is allowed. */
 void es_free(void *block);
 /** Blocks of one owner, allocated one by one and freed together. Initialise with zeros. */
-enum { ES_OWNED_MOST = 16 };
+enum { ES_OWNED_MOST = 24 };
 typedef struct es_owned {
   int n;
   bool failed; /**< out of memory once; all later allocations fail, too */

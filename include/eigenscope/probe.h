@@ -21,6 +21,12 @@
  * converge, the solver continues in double, and at last by Newton's method (src/probe/newton.c). The reported numbers
  * always come from a final evaluation in double.
  *
+ * On CPUs with AMX, steps read features in float of ordinary size that are rounded to bfloat16 (src/probe/tiles.h),
+ * half the bytes. They minimise F of the rounded features plus a linear term that gives this function the value and the
+ * gradient of F at one point. Each time that the bound of the gap has fallen to a thousandth, a pass in float computes
+ * value and gradient of F, and with them a new linear term, so the fit converges to the optimum of F. If a correction
+ * does not lower the gap of F to a quarter, steps go on in float.
+ *
  * Features are centred in double. Features in float of ordinary size (no mean or range above 2²⁰) are then rounded to
  * float again, so what is smaller than 6e-8 of a value's distance from the mean is lost. Larger ones, and features in
  * double, are not rounded; there the limit is double itself, 1e-16 of the distance.

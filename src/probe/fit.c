@@ -13,6 +13,9 @@ static const char STAGE[] = "probe";
 enum { ITERATIONS = 1000, STALLED = 20, SKETCH_AGAIN = 10 };
 enum { PRODUCTS = 1000 }; /* most products of Newton's method */
 static const double GAP = 1e-6;
+/* Rows in bfloat16 are corrected each time that they have reduced the bound of the gap to the share REDUCED, and given
+ * up if the corrected bound is above the share USEFUL. */
+static const double REDUCED = 1e-3, USEFUL = 0.25;
 
 /* ---- input ---- */
 
@@ -61,6 +64,7 @@ static es_code_t create(fit_t *f, const es_probe_problem_t *p, const es_group_t 
   f->direction = es_owned_allocate_zero(&f->owned, f->size, sizeof(double));
   f->gradient = es_owned_allocate_zero(&f->owned, f->size, sizeof(double));
   f->last = es_owned_allocate(&f->owned, f->size, sizeof(double));
+  f->linear = es_owned_allocate_zero(&f->owned, f->rows.tiles ? f->size : 0, sizeof(double));
   if (f->owned.failed) return es_out_of_memory(status, STAGE, "vectors of %zu weights", f->size);
   if (es_fit_leads(f)) ES_TRY(es_history_create(&f->history, f->size, f->rows.k, status));
   for (int64_t i = 0; i < f->rows.n_local; i++) {
@@ -74,8 +78,8 @@ static es_code_t create(fit_t *f, const es_probe_problem_t *p, const es_group_t 
 int64_t es_probe_bytes(const es_probe_problem_t *problem, const es_group_t *group) {
   const int32_t d = problem->width, k = problem->classes;
   const size_t size = es_probe_weights_size(d, k);
-  int64_t bytes = es_rows_bytes(d, k, es_rows_local(problem, group), group->lane_count ? group->lane_count : 1) +
-                  32 * (int64_t)size;
+  int64_t bytes = es_rows_bytes(problem, es_rows_local(problem, group), group->lane_count ? group->lane_count : 1) +
+                  40 * (int64_t)size;
   bytes += es_sketch_bytes(d, k, group->rank == 0);
   if (group->rank == 0) bytes += es_history_bytes(size, k);
   return bytes;
@@ -138,30 +142,83 @@ static double step(fit_t *f, double first) {
   f->gradient = gradient;
   if (es_fit_leads(f)) cblas_daxpy((int)f->size, t, f->direction, 1, f->w, 1);
   f->loss = accepted ? trial.loss : es_rows_gradient(&f->rows, f->gradient);
+  if (es_fit_is_coarse(f)) {
+    f->shift += t * line.linear;
+    f->loss += f->shift;
+    if (es_fit_leads(f)) cblas_daxpy((int)f->size, 1.0, f->linear, 1, f->gradient, 1);
+  }
   es_fit_score(f);
   if (es_fit_leads(f)) es_history_push(&f->history, t, f->direction, f->gradient, f->last);
   return t;
 }
 
-/* Switches from float to double: recomputes logits and gradient. Collective. */
-static void sharpen(fit_t *f) {
-  f->rows.exact = true;
+/* ---- the rows that steps use ---- */
+
+/* Lets steps use rows in bfloat16: half the bytes, and steps wait for memory. They minimise F of the rounded rows plus
+ * a linear term, chosen so that value and gradient at w are those of F. Collective. */
+static void coarsen(fit_t *f) {
+  const double loss = f->loss;
+  es_group_broadcast(f->group, f->w, f->size * sizeof *f->w, 0);
+  f->rows.coarse = true;
+  f->shift = loss - es_rows_evaluate(&f->rows, f->w, f->rows.logits, f->last);
+  if (!es_fit_leads(f)) return;
+  memcpy(f->linear, f->gradient, f->size * sizeof *f->linear);
+  cblas_daxpy((int)es_fit_weights(f), -f->rows.l2, f->w, 1, f->linear, 1);
+  cblas_daxpy((int)f->size, -1.0, f->last, 1, f->linear, 1);
+}
+
+/* Computes value and gradient of F at w with the rows in float, and the linear term anew. Collective. */
+static void correct(fit_t *f) {
+  double *gradient = f->last;
+  es_group_broadcast(f->group, f->w, f->size * sizeof *f->w, 0);
+  f->rows.coarse = false;
+  const double loss = es_rows_evaluate(&f->rows, f->w, f->rows.step, gradient);
+  f->rows.coarse = true;
+  f->shift += loss - f->loss;
+  f->loss = loss;
+  if (es_fit_leads(f)) {
+    cblas_daxpy((int)es_fit_weights(f), f->rows.l2, f->w, 1, f->linear, 1);
+    cblas_daxpy((int)f->size, -1.0, f->gradient, 1, f->linear, 1);
+    cblas_daxpy((int)f->size, 1.0, gradient, 1, f->linear, 1);
+  }
+  f->last = f->gradient;
+  f->gradient = gradient;
+  es_fit_score(f);
+}
+
+/* Switches from bfloat16 to float, or from float to double: recomputes logits and gradient. Collective. */
+static void refine(fit_t *f, bool exact) {
+  f->rows.coarse = false;
+  f->rows.exact = exact;
+  f->shift = 0.0;
   es_fit_recompute(f);
+}
+
+/* Corrects steps with rows in bfloat16 if they have come near enough to their optimum, or stops using them if that does
+ * not help. `reference`: the gap at the last correction, which is updated. Collective. */
+static void check_steps(fit_t *f, double *reference) {
+  if (!es_fit_is_coarse(f) || !(es_fit_good(f) || f->gap <= REDUCED * *reference)) return;
+  correct(f);
+  if (!es_fit_good(f) && !(f->gap <= USEFUL * *reference)) refine(f, false);
+  *reference = f->gap;
 }
 
 /* Iterates until the fit has converged, iterations run out, or rounding stops progress. `warm`: logits differ between
  * samples at the start. Collective. */
 static void solve(fit_t *f, es_probe_result_t *out, const es_probe_problem_t *p, bool warm) {
   const int32_t most = p->iterations > 0 ? p->iterations : ITERATIONS;
-  double before = INFINITY; /* F some iterations earlier */
-  double length = 1.0;      /* length of the last step */
-  int32_t next_sketch = 0;  /* updates get rarer, because the curvature changes ever more slowly */
+  double before = INFINITY;  /* F some iterations earlier */
+  double length = 1.0;       /* length of the last step */
+  double reference = f->gap; /* at the last correction */
+  int32_t next_sketch = 0;   /* updates get rarer, because the curvature changes ever more slowly */
+  if (f->rows.tiles && !es_fit_good(f)) coarsen(f);
   for (;;) {
     if (f->stopped) return;
+    check_steps(f, &reference);
     if (es_fit_good(f) && f->rows.exact) break;
     if (out->iterations == most) break;
     if (es_fit_good(f)) {
-      sharpen(f);
+      refine(f, true);
       continue;
     }
     if (out->iterations == next_sketch) {
@@ -172,7 +229,7 @@ static void solve(fit_t *f, es_probe_result_t *out, const es_probe_problem_t *p,
       const bool stalled = before - f->objective <= 1e-12 * f->objective;
       before = f->objective;
       if (stalled && f->rows.exact) break;
-      if (stalled) sharpen(f);
+      if (stalled) refine(f, !es_fit_is_coarse(f));
     }
     const double t = step(f, length);
     out->iterations++;
@@ -181,10 +238,10 @@ static void solve(fit_t *f, es_probe_result_t *out, const es_probe_problem_t *p,
     } else if (f->rows.exact) {
       break;
     } else {
-      sharpen(f);
+      refine(f, !es_fit_is_coarse(f));
     }
   }
-  if (!f->rows.exact) sharpen(f);
+  if (!f->rows.exact) refine(f, true);
   if (f->stopped) return;
   out->iterations += es_fit_newton(f, p->iterations > 0 ? most - out->iterations : PRODUCTS);
   out->converged = es_fit_good(f);

@@ -79,8 +79,8 @@ void es_fit_evaluate(fit_t *f) {
 
 void es_fit_recompute(fit_t *f) {
   es_group_broadcast(f->group, f->w, f->size * sizeof *f->w, 0);
-  es_rows_apply(&f->rows, f->rows.logits, f->w);
-  es_fit_evaluate(f);
+  f->loss = es_rows_evaluate(&f->rows, f->w, f->rows.logits, f->gradient);
+  es_fit_score(f);
 }
 
 bool es_fit_line(const fit_t *f, line_t *line) {
@@ -91,6 +91,7 @@ bool es_fit_line(const fit_t *f, line_t *line) {
     line->ww = es_history_dot(f->w, f->w, weights);
     line->wp = es_history_dot(f->w, f->direction, weights);
     line->pp = es_history_dot(f->direction, f->direction, weights);
+    if (es_fit_is_coarse(f)) line->linear = es_history_dot(f->linear, f->direction, f->size);
   }
   es_group_broadcast(f->group, line, sizeof *line, 0);
   return line->slope < 0.0 && isfinite(line->slope);
@@ -99,8 +100,8 @@ bool es_fit_line(const fit_t *f, line_t *line) {
 /* F at a trial, and its slope. */
 static double value_at(const fit_t *f, const line_t *line, const trial_t *trial, double *slope) {
   const double penalty = f->rows.l2, t = trial->t;
-  *slope = trial->slope + penalty * (line->wp + t * line->pp);
-  return trial->loss + penalty * (0.5 * line->ww + t * line->wp + 0.5 * t * t * line->pp);
+  *slope = trial->slope + line->linear + penalty * (line->wp + t * line->pp);
+  return trial->loss + f->shift + t * line->linear + penalty * (0.5 * line->ww + t * line->wp + 0.5 * t * t * line->pp);
 }
 
 /* True if the trial lowers F enough. */

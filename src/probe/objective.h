@@ -22,6 +22,8 @@ typedef struct fit {
   double *direction; /* current on all ranks */
   double *gradient;  /* of F; rank 0 only */
   double *last;      /* gradient before the last step, or of a trial; rank 0 only */
+  double *linear;    /* added to the gradient of the loss of rows in bfloat16; rank 0 only */
+  double shift;      /* added to the loss of rows in bfloat16, at w */
   double loss;       /* at w */
   double objective, gap, norm;
   bool stopped;     /* rank 0 was told to stop; equal on all ranks */
@@ -34,11 +36,16 @@ typedef struct fit {
 typedef struct line {
   double slope;                /* gradient·direction */
   double ww, wp, pp;           /* products of W and the direction, without intercepts */
+  double linear;               /* f->linear·direction */
   double objective, gap, norm; /* at the start of the line */
 } line_t;
 
 static inline bool es_fit_leads(const fit_t *f) {
   return f->group->rank == 0;
+}
+/* True if steps use rows in bfloat16. */
+static inline bool es_fit_is_coarse(const fit_t *f) {
+  return f->rows.coarse && !f->rows.exact;
 }
 /* Number of weights without intercepts. */
 static inline size_t es_fit_weights(const fit_t *f) {
@@ -61,7 +68,7 @@ typedef struct trial {
 void es_fit_score(fit_t *f);
 /* Computes gradient and objective from the logits, and broadcasts rank 0's scalars. Collective. */
 void es_fit_evaluate(fit_t *f);
-/* Computes the logits of w, then gradient and objective. Collective. */
+/* Computes the logits of w, gradient and objective. Collective. */
 void es_fit_recompute(fit_t *f);
 /* True if the fit has converged. */
 bool es_fit_good(const fit_t *f);

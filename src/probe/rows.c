@@ -33,7 +33,7 @@ int64_t es_rows_local(const es_probe_problem_t *problem, const es_group_t *group
 size_t es_rows_sum_size(int32_t d, int32_t k) {
   const size_t gradient = ((size_t)d + 1) * (size_t)k + 2, sketch = (size_t)d * ES_ROWS_SKETCH,
                coupling = ((size_t)k + 1) * (size_t)k + 2;
-  return at_least(at_least(gradient, sketch), at_least(coupling, es_curvature_half(d, k)));
+  return at_least(at_least(gradient, sketch), at_least(coupling, es_curvature_sums(d, k)));
 }
 
 /* A slice and what its products need stay in the second-level cache: 192 KiB of rows, at least 16 rows. With 256 KiB,
@@ -43,15 +43,33 @@ static int64_t slice_most(int64_t d) {
   return rows < 16 ? 16 : rows < ES_ROWS_SLICE ? rows : ES_ROWS_SLICE;
 }
 
+/* Rows of a slice in bfloat16: 512 KiB. With 1 MiB, products are slower by half. */
+static int64_t packed_most(int64_t d) {
+  const int64_t rows = 262144 / (int64_t)es_tiles_up((size_t)d) / ES_TILES_EDGE * ES_TILES_EDGE;
+  return rows < ES_TILES_EDGE ? ES_TILES_EDGE : rows < ES_TILES_SLICE ? rows : ES_TILES_SLICE;
+}
+_Static_assert((int)ES_TILES_SLICE <= (int)ES_ROWS_SLICE, "a slice of tiles is a slice");
+
+/* Fewer features leave most of a tile empty, and their fits are short. */
+enum { PACKED_LEAST = 33 };
+
+static const tiles_t *tiles_of(const es_probe_problem_t *problem) {
+  return problem->width >= PACKED_LEAST && !problem->is_double ? es_tiles() : NULL;
+}
+
 int64_t es_rows_count(const rows_t *rows, int64_t left) {
-  const int64_t most = slice_most(rows->d);
+  const int64_t most = rows->coarse && !rows->exact ? packed_most(rows->d) : slice_most(rows->d);
   return left < most ? left : most;
 }
 
-int64_t es_rows_bytes(int32_t d, int32_t k, int64_t n_local, int lanes) {
-  const int64_t columns = (int64_t)columns_of(k), wide = d;
+int64_t es_rows_bytes(const es_probe_problem_t *problem, int64_t n_local, int lanes) {
+  const int32_t d = problem->width, k = problem->classes;
+  const int64_t columns = (int64_t)columns_of(k), wide = d, padded = (int64_t)es_tiles_up((size_t)d);
+  const int64_t slice = tiles_of(problem) ? packed_most(d) : slice_most(d);
+  const int64_t packed = 2 * (n_local + lanes * ES_TILES_EDGE + slice) * padded + 4 * (padded + slice) * (columns + 15);
   return n_local * (16 * (int64_t)k + 12) + 8 * lanes * (int64_t)es_rows_sum_size(d, k) +
-         slice_most(d) * (8 * (int64_t)k + 4 * columns + 16 * wide) + 4 * wide * columns + 8 * wide * (k + 2);
+         slice * (8 * (int64_t)k + 4 * columns + 4 * wide) + slice_most(d) * 16 * wide + 4 * wide * columns +
+         8 * wide * (k + 2) + (tiles_of(problem) ? packed : 0);
 }
 
 /* The metric needs no more than SAMPLED rows: 76 steps with a quarter of 50,000 rows, 75 with all. */
@@ -68,32 +86,46 @@ es_code_t es_rows_create(rows_t *out, const es_probe_problem_t *problem, int32_t
   const size_t n = (size_t)n_local, d = (size_t)problem->width, classes = (size_t)k, columns = columns_of(k),
                lanes = at_least((size_t)group->lane_count, 1), slice = (size_t)slice_most(problem->width);
   const int64_t stride = stride_of(problem->n);
+  const tiles_t *tiles = tiles_of(problem);
+  const size_t tall = tiles ? (size_t)packed_most(problem->width) : slice, packs = tiles ? 1 : 0;
   es_owned_t owned = {0};
-  *out = (rows_t){.group = group,
-                  .products = es_products(),
-                  .n = problem->n,
-                  .n_local = n_local,
-                  .start = es_owned_allocate(&owned, (size_t)group->lane_count + 1, sizeof(int64_t)),
-                  .d = problem->width,
-                  .k = k,
-                  .l2 = k == 2 ? 2.0 * problem->l2 : problem->l2,
-                  .x = problem->is_double ? NULL : problem->features,
-                  .x64 = problem->is_double ? problem->features : NULL,
-                  .mean = es_owned_allocate(&owned, d, sizeof(double)),
-                  .range = es_owned_allocate(&owned, d, sizeof(double)),
-                  .label = es_owned_allocate(&owned, n, sizeof(int32_t)),
-                  .logits = es_owned_allocate(&owned, n * classes, sizeof(double)),
-                  .step = es_owned_allocate(&owned, n * classes, sizeof(double)),
-                  .square = es_owned_allocate(&owned, n, sizeof(double)),
-                  .lanes = es_owned_allocate(&owned, lanes * es_rows_sum_size(problem->width, k), sizeof(double)),
-                  .block = es_owned_allocate(&owned, slice * classes, sizeof(double)),
-                  .block32 = es_owned_allocate(&owned, slice * columns, sizeof(float)),
-                  .sampled = es_owned_allocate(&owned, stride > 1 ? slice * d : 0, sizeof(float)),
-                  .stride = stride,
-                  .coefficients = es_owned_allocate(&owned, d * columns, sizeof(float)),
-                  .wide = es_owned_allocate(&owned, slice * d, sizeof(double)),
-                  .narrowed = es_owned_allocate(&owned, slice * d, sizeof(float)),
-                  .spare = es_owned_allocate(&owned, d * at_least(classes, 2), sizeof(double))};
+  *out =
+      (rows_t){.group = group,
+               .products = es_products(),
+               .n = problem->n,
+               .n_local = n_local,
+               .start = es_owned_allocate(&owned, (size_t)group->lane_count + 1, sizeof(int64_t)),
+               .d = problem->width,
+               .k = k,
+               .l2 = k == 2 ? 2.0 * problem->l2 : problem->l2,
+               .x = problem->is_double ? NULL : problem->features,
+               .x64 = problem->is_double ? problem->features : NULL,
+               .mean = es_owned_allocate(&owned, d, sizeof(double)),
+               .range = es_owned_allocate(&owned, d, sizeof(double)),
+               .label = es_owned_allocate(&owned, n, sizeof(int32_t)),
+               .logits = es_owned_allocate(&owned, n * classes, sizeof(double)),
+               .step = es_owned_allocate(&owned, n * classes, sizeof(double)),
+               .square = es_owned_allocate(&owned, n, sizeof(double)),
+               .lanes = es_owned_allocate(&owned, lanes * es_rows_sum_size(problem->width, k), sizeof(double)),
+               .block = es_owned_allocate(&owned, at_least(slice, tall) * classes, sizeof(double)),
+               .block32 = es_owned_allocate(&owned, at_least(slice, tall) * columns, sizeof(float)),
+               .sampled = es_owned_allocate(&owned, at_least(slice, tall) * d, sizeof(float)),
+               .tiles = tiles,
+               .packed_start = es_owned_allocate(&owned, lanes, sizeof(int64_t)),
+               .packed_sample = es_owned_allocate(&owned, packs * tall * es_tiles_up(d), 2),
+               .packed_factor = es_owned_allocate(&owned, packs * es_tiles_factor(problem->width, (int64_t)columns), 2),
+               .packed_block = es_owned_allocate(&owned, packs * es_tiles_factor((int64_t)tall, (int64_t)columns), 2),
+               .stride = stride,
+               .coefficients = es_owned_allocate(&owned, d * columns, sizeof(float)),
+               .wide = es_owned_allocate(&owned, slice * d, sizeof(double)),
+               .narrowed = es_owned_allocate(&owned, slice * d, sizeof(float)),
+               .spare = es_owned_allocate(&owned, d * at_least(classes, 2), sizeof(double))};
+  size_t packed = 0;
+  for (int lane = 0; lane < group->lane_count && out->packed_start; lane++) {
+    out->packed_start[lane] = (int64_t)packed;
+    packed += es_tiles_rows(lane_rows(problem, group, lane), problem->width);
+  }
+  out->packed = es_owned_allocate(&owned, packs * packed, sizeof(uint16_t));
   out->owned = owned;
   if (owned.failed) {
     es_rows_destroy(out);
@@ -138,29 +170,11 @@ static double *slice_wide(const rows_t *rows, int64_t i, int64_t n) {
   return rows->wide;
 }
 
-const float *es_rows_slice(const rows_t *rows, int64_t i, int64_t n) {
+/* Rows i … i+n−1, centred, scaled and in float. */
+static const float *slice_narrow(const rows_t *rows, int64_t i, int64_t n) {
   if (rows->x && !rows->far) return rows->x + i * rows->d;
   shorten(rows->narrowed, slice_wide(rows, i, n), n * rows->d);
   return rows->narrowed;
-}
-
-const float *es_rows_next(const rows_t *rows, int64_t i, int64_t n) {
-  return rows->x && !rows->far && i + 2 * n <= rows->n_local ? rows->x + (i + n) * rows->d : NULL;
-}
-
-int64_t es_rows_sample_count(const rows_t *rows, int64_t left) {
-  return es_rows_count(rows, (left + rows->stride - 1) / rows->stride);
-}
-
-const float *es_rows_sample(rows_t *rows, int64_t i, int64_t n) {
-  const int64_t k = rows->k, d = rows->d;
-  for (int64_t r = 0; r < n; r++)
-    memcpy(rows->block + r * k, rows->logits + (i + r * rows->stride) * k, (size_t)k * sizeof(double));
-  es_softmax_rows(rows->block, rows->label + i, n, rows->k); /* the labels count only for the loss */
-  if (rows->stride == 1) return es_rows_slice(rows, i, n);
-  for (int64_t r = 0; r < n; r++)
-    memcpy(rows->sampled + r * d, es_rows_slice(rows, i + r * rows->stride, 1), (size_t)d * sizeof(float));
-  return rows->sampled;
 }
 
 /* ---- centring ---- */
@@ -222,6 +236,12 @@ void es_rows_centre(rows_t *rows) {
     n = es_rows_count(rows, rows->n_local - i);
     centre_slice(rows, i, n);
   }
+  int packs = rows->tiles && !rows->far; /* on all ranks, which take the same steps */
+  if (rows->group->size > 1) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &packs, 1, MPI_INT, MPI_MIN, rows->group->comm));
+  if (!packs) rows->tiles = NULL;
+  for (int lane = 0; rows->tiles && lane < rows->group->lane_count; lane++)
+    rows->tiles->pack(rows->packed + rows->packed_start[lane], rows->x + rows->start[lane] * d,
+                      rows->start[lane + 1] - rows->start[lane], d);
 }
 
 /* ---- products ---- */
@@ -236,20 +256,16 @@ static void narrow_all(float *restrict out, const double *restrict in, double fa
   for (int64_t i = 0; i < n; i++) out[i] = narrow(in[i] * factor);
 }
 
-/* A slice of rows, in float or, if rows->exact, in double. */
-typedef struct slice {
-  int64_t first, n;
-  const float *x, *next;
-  double *wide;
-} slice_t;
-
-static slice_t slice_of(const rows_t *rows, int64_t first, int64_t n) {
+/* Slice of a lane. The packed rows of a slice follow each other, because slices of tiles have whole blocks. */
+static slice_t slice_of(const rows_t *rows, int lane, int64_t first, int64_t n) {
   slice_t s = {.first = first, .n = n};
   if (rows->exact) {
     s.wide = slice_wide(rows, first, n);
+  } else if (rows->coarse) {
+    s.packed = rows->packed + rows->packed_start[lane] + (int64_t)es_tiles_rows(first - rows->start[lane], rows->d);
   } else {
-    s.x = es_rows_slice(rows, first, n);
-    s.next = es_rows_next(rows, first, n);
+    s.x = slice_narrow(rows, first, n);
+    s.next = rows->x && !rows->far && first + 2 * n <= rows->n_local ? s.x + n * rows->d : NULL;
   }
   return s;
 }
@@ -259,6 +275,7 @@ static void load_coefficients(rows_t *rows, const double *v) {
   const int64_t size = (int64_t)rows->k * rows->d;
   const double factor = 1.0 / rows->scale;
   if (!rows->exact) narrow_all(rows->coefficients, v, factor, size);
+  if (rows->coarse && !rows->exact) rows->tiles->load(rows->packed_factor, rows->coefficients, rows->k, rows->d);
   for (int64_t i = 0; rows->exact && i < size; i++) rows->spare[i] = v[i] * factor;
 }
 
@@ -282,6 +299,8 @@ static void slice_logits(rows_t *rows, double *into, const slice_t *s, const dou
   if (rows->exact)
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)s->n, rows->k, rows->d, 1.0, s->wide, rows->d,
                 rows->spare, rows->d, 0.0, into, rows->k);
+  else if (s->packed)
+    rows->tiles->forward(rows->block32, s->packed, s->n, rows->d, rows->packed_factor, k);
   else
     rows->products->forward(rows->block32, s->x, s->n, rows->d, rows->coefficients, k);
   if (!rows->exact) widen(into, rows->block32, s->n * k);
@@ -295,7 +314,7 @@ void es_rows_apply(rows_t *rows, double *into, const double *v) {
     const int64_t end = rows->start[lane + 1];
     for (int64_t i = rows->start[lane], n; i < end; i += n) {
       n = es_rows_count(rows, end - i);
-      const slice_t s = slice_of(rows, i, n);
+      const slice_t s = slice_of(rows, lane, i, n);
       slice_logits(rows, into + i * k, &s, v + k * d);
     }
   }
@@ -320,29 +339,45 @@ static double slope_of(const double *restrict p, const double *restrict step, co
 /* Sums that a pass over the rows computes: Σ block ⊗ x, with a block (rows × k) computed from the probabilities p. */
 typedef enum sum {
   RESIDUALS, /* p − y: the gradient */
+  THERE,     /* p − y at the logits that the pass computes */
   STEPPED,   /* p − y at logits + t·step */
   CURVATURE, /* p·(step − Σ p·step): the Hessian times the direction of rows->step */
   DIAGONAL   /* p·(1 − p), and x² instead of x: the diagonal of the Hessian */
 } sum_t;
 
+/* A pass over the rows: its sum; the weights or the direction whose logits are computed into `into` before, or NULL. */
+typedef struct pass {
+  sum_t what;
+  const double *v;
+  double *into, t;
+} pass_t;
+
 /* Fills rows->block for a slice. Adds its loss and slope to sums[0] and sums[1]. */
-static void slice_block(rows_t *rows, const slice_t *s, sum_t what, double t, double *sums) {
+static void slice_block(rows_t *rows, const slice_t *s, const pass_t *pass, double *sums) {
   const int64_t k = rows->k, first = s->first * k;
   const double *step = rows->step + first;
   const int32_t *label = rows->label + s->first;
+  const sum_t what = pass->what;
   if (what == STEPPED)
-    es_softmax_logits(rows->block, rows->logits + first, step, t, s->n, rows->k);
+    es_softmax_logits(rows->block, rows->logits + first, step, pass->t, s->n, rows->k);
   else
-    memcpy(rows->block, rows->logits + first, (size_t)(s->n * k) * sizeof(double));
+    memcpy(rows->block, (what == THERE ? pass->into : rows->logits) + first, (size_t)(s->n * k) * sizeof(double));
   sums[0] += es_softmax_rows(rows->block, label, s->n, rows->k);
   if (what == STEPPED) sums[1] += slope_of(rows->block, step, label, s->n, rows->k);
   for (int64_t r = 0; r < s->n; r++) {
     double *p = rows->block + r * k, mean = 0.0;
-    if (what == RESIDUALS || what == STEPPED) p[label[r]] -= 1.0;
+    if (what <= STEPPED) p[label[r]] -= 1.0;
     for (int64_t c = 0; what == CURVATURE && c < k; c++) mean += p[c] * step[r * k + c];
     for (int64_t c = 0; what == CURVATURE && c < k; c++) p[c] *= step[r * k + c] - mean;
     for (int64_t c = 0; what == DIAGONAL && c < k; c++) p[c] *= 1.0 - p[c];
   }
+}
+
+void es_rows_add(rows_t *rows, double *sum, const slice_t *s, int32_t count) {
+  if (s->packed)
+    rows->tiles->backward(sum, s->packed, s->n, rows->d, rows->block32, count, rows->packed_block);
+  else
+    rows->products->backward(sum, s->x, s->n, rows->d, rows->block32, count, s->next);
 }
 
 /* Adds blockᵀ·x of one slice to `sum` (k × d). */
@@ -355,24 +390,24 @@ static void slice_product(rows_t *rows, double *sum, const slice_t *s, sum_t wha
     return;
   }
   narrow_all(rows->block32, rows->block, 1.0, s->n * k);
-  rows->products->backward(sum, s->x, s->n, d, rows->block32, k, s->next);
+  es_rows_add(rows, sum, s, rows->k);
 }
 
-/* out (k × d + k) = Σ block ⊗ (x, 1) over all ranks; sums = loss and slope. Computes rows->step first if there is a
- * direction. */
-static void sum_rows(rows_t *rows, double *out, sum_t what, const double *direction, double t, double sums[2]) {
+/* out (k × d + k) = Σ block ⊗ (x, 1) over all ranks; sums = loss and slope. */
+static void sum_rows(rows_t *rows, double *out, const pass_t *pass, double sums[2]) {
   const int64_t d = rows->d, k = rows->k, size = k * d + k + 2;
+  const sum_t what = pass->what;
   const int lanes = rows->group->lane_count;
   memset(rows->lanes, 0, (size_t)(lanes ? lanes : 1) * (size_t)size * sizeof(double));
-  if (direction) load_coefficients(rows, direction);
+  if (pass->v) load_coefficients(rows, pass->v);
   for (int lane = 0; lane < lanes; lane++) {
     double *sum = rows->lanes + lane * size, *bias = sum + k * d;
     const int64_t end = rows->start[lane + 1];
     for (int64_t i = rows->start[lane], n; i < end; i += n) {
       n = es_rows_count(rows, end - i);
-      const slice_t s = slice_of(rows, i, n);
-      if (direction) slice_logits(rows, rows->step + i * k, &s, direction + k * d);
-      slice_block(rows, &s, what, t, bias + k);
+      const slice_t s = slice_of(rows, lane, i, n);
+      if (pass->v) slice_logits(rows, pass->into + i * k, &s, pass->v + k * d);
+      slice_block(rows, &s, pass, bias + k);
       add_rows(bias, rows->block, n, k);
       slice_product(rows, sum, &s, what);
     }
@@ -387,25 +422,68 @@ static void sum_rows(rows_t *rows, double *out, sum_t what, const double *direct
 
 double es_rows_gradient(rows_t *rows, double *gradient) {
   double sums[2];
-  sum_rows(rows, gradient, RESIDUALS, NULL, 0.0, sums);
+  sum_rows(rows, gradient, &(pass_t){.what = RESIDUALS}, sums);
+  return sums[0];
+}
+
+double es_rows_evaluate(rows_t *rows, const double *v, double *into, double *gradient) {
+  double sums[2];
+  sum_rows(rows, gradient, &(pass_t){.what = THERE, .v = v, .into = into}, sums);
   return sums[0];
 }
 
 void es_rows_sweep(rows_t *rows, const double *direction, double t, double *gradient, double *loss, double *slope) {
   double sums[2];
-  sum_rows(rows, gradient, STEPPED, direction, t, sums);
+  sum_rows(rows, gradient, &(pass_t){.what = STEPPED, .v = direction, .into = rows->step, .t = t}, sums);
   *loss = sums[0];
   *slope = sums[1];
 }
 
 void es_rows_curvature(rows_t *rows, const double *direction, double *product) {
   double sums[2];
-  sum_rows(rows, product, CURVATURE, direction, 0.0, sums);
+  sum_rows(rows, product, &(pass_t){.what = CURVATURE, .v = direction, .into = rows->step}, sums);
 }
 
 void es_rows_diagonal(rows_t *rows, double *diagonal) {
   double sums[2];
-  sum_rows(rows, diagonal, DIAGONAL, NULL, 0.0, sums);
+  sum_rows(rows, diagonal, &(pass_t){.what = DIAGONAL}, sums);
+}
+
+/* ---- sampled rows ---- */
+
+void es_rows_load_factor(rows_t *rows, int32_t count) {
+  if (rows->tiles) rows->tiles->load(rows->packed_factor, rows->coefficients, count, rows->d);
+}
+
+int64_t es_rows_sample_count(const rows_t *rows, int64_t left) {
+  const int64_t most = rows->tiles ? packed_most(rows->d) : slice_most(rows->d),
+                taken = (left + rows->stride - 1) / rows->stride;
+  return taken < most ? taken : most;
+}
+
+slice_t es_rows_sample(rows_t *rows, int lane, int64_t i, int64_t n, int32_t count) {
+  const int64_t k = rows->k, d = rows->d, stride = rows->stride;
+  slice_t s = {.first = i, .n = n};
+  for (int64_t r = 0; r < n; r++)
+    memcpy(rows->block + r * k, rows->logits + (i + r * stride) * k, (size_t)k * sizeof(double));
+  es_softmax_rows(rows->block, rows->label + i, n, rows->k); /* the labels count only for the loss */
+  if (stride == 1) {
+    rows_t plain = *rows;
+    plain.exact = false;
+    plain.coarse = rows->tiles != NULL;
+    s = slice_of(&plain, lane, i, n);
+  } else {
+    for (int64_t r = 0; r < n; r++)
+      memcpy(rows->sampled + r * d, slice_narrow(rows, i + r * stride, 1), (size_t)d * sizeof(float));
+    if (rows->tiles) rows->tiles->pack(rows->packed_sample, rows->sampled, n, d);
+    s.packed = rows->tiles ? rows->packed_sample : NULL;
+    s.x = rows->sampled;
+  }
+  if (s.packed)
+    rows->tiles->forward(rows->block32, s.packed, n, d, rows->packed_factor, count);
+  else
+    rows->products->forward(rows->block32, s.x, n, d, rows->coefficients, count);
+  return s;
 }
 
 /* ---- along a direction ---- */

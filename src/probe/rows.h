@@ -6,9 +6,16 @@
 #include "eigenscope/memory.h"
 #include "eigenscope/probe.h"
 #include "products.h"
+#include "tiles.h"
 
 /* Most rows of a slice; most columns of a sketch (sketch.h). */
-enum { ES_ROWS_SLICE = 256, ES_ROWS_SKETCH = 64 };
+enum { ES_ROWS_SLICE = 256, ES_ROWS_SKETCH = 128 };
+/* Directions of the features that the metric knows. Layers of 512 channels take 55 steps with 64 and 42 with 128, which
+ * take as long; those of 1024 and 2048 take 91 and 53, 148 and 89. */
+static inline int32_t es_rows_directions(int32_t d) {
+  const int32_t most = d < 1024 ? ES_ROWS_SKETCH / 2 : ES_ROWS_SKETCH;
+  return d < most ? d : most;
+}
 /* Features beyond this magnitude may differ by less than float resolves at their distance from the mean. They stay as
  * they are and are centred slice by slice, in double; others are centred once, which is faster. */
 #define ES_ROWS_FAR 0x1p20
@@ -34,13 +41,20 @@ typedef struct rows {
   double *lanes;  /* (lane_count, largest sum) for the tree sum */
   double *block;  /* (slice, k) probabilities or residuals */
   float *block32; /* (slice, max(k, 64)): `block` in float */
-  float *coefficients; /* (max(k, 64), d) */
-  double *wide;        /* (slice, d) for products in double */
-  float *narrowed;     /* (slice, d) for products in float, unless x is centred */
-  double *spare;       /* (k, d), at least (2, d): coefficients in double */
-  float *sampled;      /* (slice, d) copies of sampled rows, if stride is not 1 */
-  int64_t stride;      /* of sampled rows in a lane */
-  bool exact;          /* true for products in double */
+  float *coefficients;     /* (max(k, 64), d) */
+  double *wide;            /* (slice, d) for products in double */
+  float *narrowed;         /* (slice, d) for products in float, unless x is centred */
+  double *spare;           /* (k, d), at least (2, d): coefficients in double */
+  float *sampled;          /* (slice, d) copies of sampled rows, if stride is not 1 */
+  int64_t stride;          /* of sampled rows in a lane */
+  bool exact;              /* true for products in double */
+  const tiles_t *tiles;    /* products of rows in bfloat16; NULL without AMX, or if rows are not centred in float */
+  bool coarse;             /* true for these products, unless `exact` */
+  uint16_t *packed;        /* the rows in bfloat16, lane by lane */
+  int64_t *packed_start;   /* (lane_count), first number of each lane in `packed` */
+  uint16_t *packed_sample; /* a slice of sampled rows, if stride is not 1 */
+  uint16_t *packed_factor; /* `coefficients`, packed */
+  uint16_t *packed_block;  /* `block32`, packed */
   int32_t passes;
   es_owned_t owned; /* owns the arrays above except x */
 } rows_t;
@@ -49,7 +63,7 @@ typedef struct rows {
 int64_t es_rows_local(const es_probe_problem_t *problem, const es_group_t *group);
 /* Size of the largest sum over the lanes, in doubles. */
 size_t es_rows_sum_size(int32_t d, int32_t k);
-int64_t es_rows_bytes(int32_t d, int32_t k, int64_t n_local, int lanes);
+int64_t es_rows_bytes(const es_probe_problem_t *problem, int64_t n_local, int lanes);
 /* Not collective. Returns ES_SYSTEM when out of memory. `k`: number of classes present; `label` is not filled yet. */
 es_code_t es_rows_create(rows_t *out, const es_probe_problem_t *problem, int32_t k, const es_group_t *group,
                          es_status_t *status);
@@ -62,15 +76,23 @@ void es_rows_centre(rows_t *rows);
 void es_rows_apply(rows_t *rows, double *into, const double *v);
 /* Number of rows of the slice that begins `left` rows before the end of its lane. */
 int64_t es_rows_count(const rows_t *rows, int64_t left);
-/* Rows i … i+n−1, at most a slice, centred, scaled and in float. */
-const float *es_rows_slice(const rows_t *rows, int64_t i, int64_t n);
-/* Rows i, i + stride … of rows->stride, n of them, at most a slice, centred, scaled and in float. Computes their
- * probabilities at the current logits into rows->block. */
-const float *es_rows_sample(rows_t *rows, int64_t i, int64_t n);
+
+/* A slice of rows as products need it: in bfloat16, in double or in float. */
+typedef struct slice {
+  int64_t first, n;
+  const uint16_t *packed; /* or NULL */
+  const float *x, *next;  /* `next`: the n rows after them, to fetch them into the cache, or NULL */
+  double *wide;
+} slice_t;
+/* Prepares rows->coefficients (count × d) as a factor of the metric's products. */
+void es_rows_load_factor(rows_t *rows, int32_t count);
 /* Number of sampled rows of the slice that begins `left` rows before the end of its lane. */
 int64_t es_rows_sample_count(const rows_t *rows, int64_t left);
-/* The n rows after rows i … i+n−1, to fetch them into the cache; NULL if this rank has fewer, or converts rows. */
-const float *es_rows_next(const rows_t *rows, int64_t i, int64_t n);
+/* Rows i, i + stride … of a lane, with rows->stride, n of them, at most a slice. Computes their probabilities at the
+ * current logits into rows->block, and their products with the `count` prepared columns into rows->block32. */
+slice_t es_rows_sample(rows_t *rows, int lane, int64_t i, int64_t n, int32_t count);
+/* sum (count × d) += block32ᵀ·x for the rows of a slice. */
+void es_rows_add(rows_t *rows, double *sum, const slice_t *slice, int32_t count);
 /* Computes rows->step = W (features − mean) + b for the direction (W, b), and gradient, loss and slope (the derivative
  * of the loss with respect to t) at logits + t·step, in one pass over the features. `gradient` may be NULL on ranks
  * that do not need it. Collective. */
@@ -82,6 +104,9 @@ void es_rows_move(rows_t *rows, double t);
 /* Gradient of the loss at the logits with respect to W (k × d) and b (k), without the penalty; may be NULL on ranks
  * that do not need it. Returns the loss. Collective. */
 double es_rows_gradient(rows_t *rows, double *gradient);
+/* Computes the logits of the weights v into `into`, rows->logits or rows->step, and in the same pass gradient and loss
+ * there. Collective. */
+double es_rows_evaluate(rows_t *rows, const double *v, double *into, double *gradient);
 /* Computes rows->step for the direction, and the product of the Hessian of the loss with the direction. Needs
  * rows->exact. Collective. */
 void es_rows_curvature(rows_t *rows, const double *direction, double *product);

@@ -11,10 +11,6 @@
 /* In directions outside the sketch, the eigenvalue of A is taken as TAIL times the sketch's smallest eigenvalue. */
 static const double TAIL = 1.0;
 
-static int32_t rank_of(int32_t d) {
-  return d < ES_ROWS_SKETCH ? d : ES_ROWS_SKETCH;
-}
-
 /* Doubles of LAPACK's scratch for orders up to n: at least 3n − 1; blocked code needs more. */
 static size_t work_size(size_t n) {
   return 66 * n;
@@ -25,15 +21,15 @@ static size_t larger(int32_t k, int32_t r) {
 }
 
 int64_t es_sketch_bytes(int32_t d, int32_t k, bool leads) {
-  const int64_t r = rank_of(d), size = (int64_t)es_curvature_size(d, k);
+  const int64_t r = es_rows_directions(d), size = (int64_t)es_curvature_size(d, k);
   return es_curvature_bytes(d, k, leads) + (leads ? 8 * (2 * r * d + r * r + r + (int64_t)k * k + k + (int64_t)k * d +
                                                          2 * k * r + size + (int64_t)work_size(larger(k, (int32_t)r)))
                                                   : 0);
 }
 
 es_code_t es_sketch_create(sketch_t *out, const rows_t *rows, es_status_t *status) {
-  const size_t d = (size_t)rows->d, r = (size_t)rank_of(rows->d), k = (size_t)rows->k;
-  *out = (sketch_t){.d = rows->d, .k = rows->k, .rank = rank_of(rows->d)};
+  const size_t d = (size_t)rows->d, r = (size_t)es_rows_directions(rows->d), k = (size_t)rows->k;
+  *out = (sketch_t){.d = rows->d, .k = rows->k, .rank = es_rows_directions(rows->d)};
   ES_TRY(es_curvature_create(&out->reduced, rows, status));
   if (rows->group->rank != 0) return ES_OK;
   es_owned_t *owned = &out->owned;
@@ -101,16 +97,14 @@ static void slice_coupling(rows_t *rows, double *sum, int64_t i, int64_t n) {
 }
 
 /* For sampled rows: sum (count × d) += Σ w (xᵀ test) x. */
-static void slice_sketch(rows_t *rows, double *sum, int64_t i, int64_t n, int32_t count) {
+static void slice_sketch(rows_t *rows, double *sum, int lane, int64_t i, int64_t n, int32_t count) {
   double weight[ES_ROWS_SLICE];
-  const float *x = es_rows_sample(rows, i, n);
+  const slice_t s = es_rows_sample(rows, lane, i, n, count);
   weigh(weight, rows->block, n, rows->k);
-  rows->products->forward(rows->block32, x, n, rows->d, rows->coefficients, count);
   for (int64_t r = 0; r < n; r++) {
     for (int64_t c = 0; c < count; c++) rows->block32[r * count + c] *= (float)weight[r];
   }
-  rows->products->backward(sum, x, n, rows->d, rows->block32, count,
-                           rows->stride == 1 ? es_rows_next(rows, i, n) : NULL);
+  es_rows_add(rows, sum, &s, count);
 }
 
 /* Sums `size` doubles over the rows into rows->lanes: the coupling and the number of sampled rows (count = 0), or
@@ -118,11 +112,12 @@ static void slice_sketch(rows_t *rows, double *sum, int64_t i, int64_t n, int32_
 static void sum_slices(rows_t *rows, int64_t size, int32_t count) {
   const int lanes = rows->group->lane_count;
   memset(rows->lanes, 0, (size_t)((lanes ? lanes : 1) * size) * sizeof(double));
+  if (count) es_rows_load_factor(rows, count);
   for (int lane = 0; lane < lanes; lane++) {
     const int64_t first = rows->start[lane], end = rows->start[lane + 1];
     for (int64_t i = first, n; i < end && count; i += n * rows->stride) {
       n = es_rows_sample_count(rows, end - i);
-      slice_sketch(rows, rows->lanes + lane * size, i, n, count);
+      slice_sketch(rows, rows->lanes + lane * size, lane, i, n, count);
     }
     for (int64_t i = first, n; i < end && !count; i += n) {
       n = es_rows_count(rows, end - i);
@@ -234,7 +229,16 @@ static void find_basis(sketch_t *s) {
   }
 }
 
-void es_sketch_update(sketch_t *s, rows_t *rows, bool differ) {
+/* While all samples have equal logits, and so equal weights, few of them say as much as all. */
+enum { UNIFORM = 4096 };
+
+/* Distance of sampled rows in a lane. */
+static int64_t stride_of(const rows_t *rows, bool differ) {
+  const int64_t uniform = (rows->n + UNIFORM - 1) / UNIFORM;
+  return differ || uniform < rows->stride ? rows->stride : uniform;
+}
+
+static void update(sketch_t *s, rows_t *rows, bool differ) {
   const int32_t d = s->d, r = s->rank, k = s->k, columns = s->reduced.columns;
   s->scale = rows->scale;
   s->l2 = rows->l2 * rows->scale * rows->scale;
@@ -258,6 +262,13 @@ void es_sketch_update(sketch_t *s, rows_t *rows, bool differ) {
   for (size_t i = 0; s->basis && i < size; i++) rows->coefficients[i] = (float)s->basis[first + i];
   es_group_broadcast(rows->group, rows->coefficients, size * sizeof(float), 0);
   s->exact = es_curvature_update(&s->reduced, rows, s->l2, share);
+}
+
+void es_sketch_update(sketch_t *s, rows_t *rows, bool differ) {
+  const int64_t stride = rows->stride;
+  rows->stride = stride_of(rows, differ);
+  update(s, rows, differ);
+  rows->stride = stride;
 }
 
 /* In the basis of C's eigenvectors, and with A = U·diag(values)·Uᵀ + tail·I, component c is
