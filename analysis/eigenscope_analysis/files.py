@@ -13,6 +13,7 @@ from .older import corrected
 
 SCHEMA, SCHEMA_VERSION = "eigenscope", 1
 TIDY = ("point", "split", "epoch", "layer", "delta")  # dimensions of a tidy table
+TIDY_STEPS = ("point", "step", "layer", "delta")  # of one of training steps
 
 
 # Control characters, line separators, direction marks and surrogates: replaced by question marks.
@@ -134,28 +135,33 @@ def merged_order(rows):
     return [name for name in order if name != ""]
 
 
-def to_frame(dataset, variables=None):
+def to_frame(dataset, variables=None, steps=False):
     """A tidy table: one row for each point, split, epoch, layer and delta, with the axes of the grid beside the numbers.
 
     `dataset` is the result of open(), or a path. `variables` chooses columns; the default is all variables that have only
     these dimensions, so spectra, probes and per-class values are left out. Rows without any number are left out. Columns of text
-    are categories: layers in the order of the network, others as they appear.
+    are categories: layers in the order of the network, others as they appear. With `steps`, the rows are those of training steps
+    (measure.steps): point, step, layer and delta.
     """
     if not isinstance(dataset, xarray.Dataset):
         with open(dataset) as opened:
-            return to_frame(opened, variables)
+            return to_frame(opened, variables, steps)
     sweep = as_sweep(dataset)
-    fitting = [name for name, v in sweep.data_vars.items() if set(v.dims) <= set(TIDY)]
+    if steps and "step" not in sweep.dims:
+        raise SchemaError("the file has no measurements after training steps; a job with measure: {steps: ...} makes them")
+    tidy = TIDY_STEPS if steps else TIDY
+    fitting = [name for name, v in sweep.data_vars.items() if set(v.dims) <= set(tidy) and (not steps or name.startswith("step_"))]
     unknown = sorted(set(variables or []) - set(fitting))
     if unknown:
-        raise SchemaError(f"{', '.join(unknown)}: the file has no such variable over {', '.join(TIDY)}; it has "
+        raise SchemaError(f"{', '.join(unknown)}: the file has no such variable over {', '.join(tidy)}; it has "
                           f"{', '.join(fitting)}")
     chosen = list(variables) if variables else fitting
-    measured = [name for name in chosen if sweep[name].dtype.kind == "f" and {"split", "epoch"} <= set(sweep[name].dims)]
+    measured = [name for name in chosen if sweep[name].dtype.kind == "f"
+                and ({"step"} if steps else {"split", "epoch"}) <= set(sweep[name].dims) and name != "step_epoch"]
     dimensions = {d for name in chosen for d in sweep[name].dims} | {"point"}
     beside = [name for name in (*axes(dataset), "layer_name") if name in sweep.coords and set(sweep[name].dims) <= dimensions]
     table = sweep[chosen].reset_coords()[[*chosen, *beside]]
-    order = [dimension for dimension in TIDY if dimension in table.dims]
+    order = [dimension for dimension in tidy if dimension in table.dims]
     frame = table.to_dataframe(dim_order=order).reset_index()
     if measured:
         frame = frame.dropna(subset=measured, how="all")

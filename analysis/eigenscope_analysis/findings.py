@@ -5,6 +5,7 @@ import pandas as pd
 
 from . import statistics
 from .kinds import OTHER, kind_of, kinds_of
+from .steps import ORDERED, Steps, settled
 from .sweep import LISTED, STABLE, last_finite, width_text
 
 WITHIN = 0.01  # in accuracy: one percentage point
@@ -42,6 +43,7 @@ class Findings:
         self._effects()
         self._datasets()
         self._stability()
+        self._steps()
         self._verdicts()
         self._probes()
         self._unsolved()
@@ -333,6 +335,40 @@ class Findings:
             text += (f" Their median is stable from epoch {settled.median():g} on, after {100 * share:.0f} % of the training "
                      f"(earliest {settled.min():g}, latest {settled.max():g}).")
         self.say("Epoch of stability", text, "table points")
+
+    def _steps(self):
+        """After how many training steps the final order of layers, and of networks, is there."""
+        steps = Steps(self.sweep)
+        if not steps.there:
+            return
+        known = np.isfinite(steps.tau[self.complete.index])
+        rows = [{"step": int(step), "epochs": float(mean_known(steps.epochs[self.complete.index, at])), "points": int(known[:, at].sum()),
+                 "tau": float(mean_known(steps.tau[self.complete.index, at])),
+                 "lowest": float(np.nanmin(steps.tau[self.complete.index, at])), "networks_tau": float(steps.networks_tau[at])} for at, step in enumerate(steps.steps) if known[:, at].any()]
+        self.tables["steps"] = pd.DataFrame(rows)
+        text = (f"The order of the hidden layers by saturation ({self.at_delta}, eval split) after a training step is compared with that "
+                f"{steps.reference}. An order is there from the first measured step from which Kendall's τ with the final order stays at "
+                f"{ORDERED:g} or above (nine of ten pairs are ordered alike). ")
+        points = steps.of_points()
+        there = [(row, at) for row, at in points if at is not None]
+        if not points:
+            text += "Layers: not decidable, because no complete point has three layers that can be compared."
+        elif not there:
+            text += f"Layers: the final order is not there at the last measured step in any of {count(points, 'point')}."
+        else:
+            found = np.array([steps.steps[at] for _, at in there])
+            epochs = np.median([steps.epochs[row, at] for row, at in there])
+            text += (f"Layers: it is there in {len(there)} of {count(points, 'point')}; in their median from step {np.median(found):g} on, "
+                     f"after {epochs:.3g} epochs (earliest step {found.min()}, latest {found.max()}).")
+        at = settled(steps.networks_tau)
+        if len(self.sweep.networks) < 3 or not np.isfinite(steps.networks_tau).any():
+            text += " Networks: not decidable, because fewer than three networks were measured after the same number of steps."
+        elif at is None:
+            text += f" Networks: the final order of the {len(self.sweep.networks)} is not there at the last measured step."
+        else:
+            text += (f" Networks: the final order of the {len(self.sweep.networks)} by mean saturation is there from step "
+                     f"{int(steps.steps[at])} on (each at its latest measured step).")
+        self.say("Inside an epoch", text, "table steps" if rows else "")
 
     # ---- verdicts, and how soon saturation tells them apart ----
 

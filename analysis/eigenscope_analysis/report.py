@@ -32,6 +32,9 @@ TABLES = (("findings", "Findings", "The table at the top of the page."),
            "95 % interval (Student's t)."),
           ("told_apart", "Saturation of under- and over-parameterised networks", "Share of pairs (an under- and an "
            "over-parameterised network of one problem) in which the under-parameterised one has the higher mean saturation."),
+          ("steps", "Order after training steps", "Kendall's τ-b of the saturations of the hidden layers after a training step with the "
+           "final ones: the mean over the complete points, and the lowest. networks_tau is that of the mean saturations of the networks, "
+           "each at its latest measured step."),
           ("kinds", "Kinds of layers", "Means over the layers of a kind and over seeds, after the last epoch. The kind is that of the name."),
           ("networks", "Networks", "Means over seeds; half_interval is half of the 95 % confidence interval (Student's t)."),
           ("points", "Points", "Every point of the file after its last epoch. Epochs are those that it completed. " + RULE),

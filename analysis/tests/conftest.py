@@ -17,7 +17,7 @@ grid: {dataset: shapes, model: tiny, width: [1/2, 1], classes: [2, 3], seed: [0,
 models: {tiny: {vgg: [8, M, 12, M]}}
 datasets: {shapes: {format: synthetic, classes: 3, complexity: 1, size: 16, train: 90, eval: 45}}
 train: {epochs: 3, batch: 16, learning_rate: 0.05}
-measure: {delta: [0.9, 0.99], eigenspace: true, projection: true}
+measure: {delta: [0.9, 0.99], eigenspace: true, projection: true, steps: {log: 6}}
 probe: {epochs: last}
 """
 

@@ -119,3 +119,23 @@ def write(dataset, path):
     copy.attrs = attributes
     copy.to_netcdf(path, engine="h5netcdf", encoding={**whole, **spectra})
     return path
+
+
+STEPS = np.array([0, 1, 2, 4, 8, 16], np.int32)
+
+
+def with_steps(made, turned=3, shuffled=2):
+    """Adds steps to a sweep: before position `turned` the order of the layers is reversed, before `shuffled` that of the points."""
+    n, n_layers = made.sizes["point"], made.sizes["layer"]
+    final = made["saturation"].values[:, 1, -1]  # (point, layer, delta)
+    saturation = np.repeat(final[:, None], len(STEPS), axis=1)
+    saturation[:, :turned, :-1] = saturation[:, :turned, :-1][:, :, ::-1]  # hidden layers
+    saturation[:, :shuffled] = saturation[::-1, :shuffled]
+    components = made.sizes["component"]
+    made = made.assign_coords(step=STEPS)
+    epochs = np.tile(STEPS / 4, (n, 1))
+    return made.assign(
+        step_epoch=(("point", "step"), epochs), step_loss=(("point", "step"), 1 / (1 + epochs)),
+        step_accuracy=(("point", "step"), epochs / 4), step_flags=(("point", "step", "layer"), np.zeros((n, len(STEPS), n_layers), np.uint8)),
+        step_saturation=(("point", "step", "layer", "delta"), saturation),
+        step_eigenvalues=(("point", "step", "layer", "component"), np.ones((n, len(STEPS), n_layers, components))))

@@ -13,7 +13,7 @@ from eigenscope_analysis import SchemaError, figures, open as open_file, report
 from eigenscope_analysis.findings import Findings
 from eigenscope_analysis.sweep import Sweep
 
-NAMES = ["layers", "evolution-saturation", "evolution-overlap", "width-difficulty", "accuracy-saturation", "stability", "spectra",
+NAMES = ["layers", "evolution-saturation", "evolution-overlap", "width-difficulty", "accuracy-saturation", "stability", "steps", "spectra",
          "projection"]
 SMALL = {"widths": (1 / 16, 1 / 8), "classes": (2, 4), "seeds": (0, 1), "n_epochs": 3, "n_layers": 6}
 
@@ -52,7 +52,7 @@ def test_figures_are_those_of_the_list():
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The dataset, and the folder of its report."""
-    folder, made = tmp_path_factory.mktemp("whole"), handmade.make(**SMALL)
+    folder, made = tmp_path_factory.mktemp("whole"), handmade.with_steps(handmade.make(**SMALL))
     report.write(handmade.write(made, folder / "hand.h5"), folder / "report")
     return made, folder / "report"
 
@@ -102,7 +102,7 @@ def test_the_page_needs_nothing_else(whole):
 def test_tables_are_the_numbers(whole):
     made, folder = whole
     tables = {path.stem: pd.read_csv(path) for path in (folder / "tables").glob("*.csv")}
-    assert set(tables) == {"findings", "recommend", "effects", "networks", "points", "layers"}
+    assert set(tables) == {"findings", "recommend", "effects", "steps", "networks", "points", "layers"}
     named = re.findall(r"<small>\(see tables? ([^)]+)\)", (folder / "index.html").read_text())
     assert named and {name for names in named for name in names.split(", ")} <= set(tables)
     assert len(tables["points"]) == 8 and len(tables["networks"]) == 4 and len(tables["layers"]) == 4 * 6
@@ -138,6 +138,7 @@ def test_what_is_not_there_is_said_so(write, tmp_path):
                     "width-difficulty": "neither width nor difficulty (dataset, classes) varies",
                     "accuracy-saturation": "fewer than two complete points have both an accuracy and a saturation",
                     "stability": "fewer than two epochs can be compared with the last",
+                    "steps": "no training steps were measured (measure.steps)",
                     "spectra": "the file holds no eigenvalues (merged with --no-spectra)",
                     "projection": "no outputs were projected (measure.projection: true)"}
 

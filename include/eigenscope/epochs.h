@@ -30,4 +30,15 @@ int32_t es_point_measured_count(const es_point_t *point, es_split_t split);
  * space for es_point_epochs(); if NULL, only counts. */
 int32_t es_point_probe_epochs(const es_point_t *point, int32_t *out);
 
+/** Training steps that the point measures (measure.steps), for a train split of `samples` samples: writes them to
+ * `out`, ascending, and returns their count; if `out` is NULL, only counts. Steps beyond the last one, which is
+ * E·⌈samples/batch⌉ or INT32_MAX, are left out. {every: N}: 0, N, 2N, …. {log: N}: 0, then for i = 0 … N−2 the integer
+ * nearest to T^(i/(N−2)), T the last step, but at least 1 more than the step before; all steps if there are not more.
+ */
+int64_t es_point_steps(const es_point_t *point, int64_t samples, int32_t *out);
+/** The last training step, as es_point_steps counts it. */
+int32_t es_point_last_step(const es_point_t *point, int64_t samples);
+/** Most steps that a point may measure. */
+enum { ES_STEPS_MAX = 1 << 20 };
+
 #endif

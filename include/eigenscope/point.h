@@ -19,6 +19,8 @@ enum {
   ES_CLASSES_MAX = 1024,
   ES_EPOCHS_MAX = 256,
   ES_MILESTONES_MAX = 32,
+  ES_L2_MAX = 16,           /**< strengths of regularisation on the path of a probe */
+  ES_STEPS_LISTED = 128,    /**< entries of a list of training steps */
   ES_RESOLUTION_MAX = 2048, /**< height and width of images at the input of a network */
   ES_VARIABLE_MAX = 128,    /**< name of a variable in an HDF5 file */
   ES_ID_SIZE = 17           /**< 16 hexadecimal digits and the terminator */
@@ -277,6 +279,22 @@ typedef enum es_layer_kind {
   ES_LAYER_KINDS
 } es_layer_kind_t;
 
+/** Training steps after which the eval split is measured, also within epochs. A step is an update of the weights; step
+ * 0 is the initial network. epochs.h lists the steps of a point. */
+typedef enum es_steps_kind {
+  ES_STEPS_NONE,
+  ES_STEPS_LIST,
+  ES_STEPS_LOG,
+  ES_STEPS_EVERY,
+  ES_STEPS_KINDS
+} es_steps_kind_t;
+typedef struct es_steps {
+  es_steps_kind_t kind;
+  int32_t n;                     /**< list: its entries; log: number of steps; every: steps between two measurements */
+  int32_t list[ES_STEPS_LISTED]; /**< ascending */
+  int64_t samples;               /**< number of eval samples, balanced as `limit`; 0 = all */
+} es_steps_t;
+
 typedef struct es_measure_settings {
   int32_t every;
   int32_t n_deltas;
@@ -298,6 +316,7 @@ typedef struct es_measure_settings {
   es_switch_t units;     /**< compute shares of dead and dormant units */
   double dormant;        /**< τ: a unit is dormant up to this share of the mean over the layer's units */
   es_switch_t gradients; /**< compute norms of the layers' gradients over the steps of each measured epoch */
+  es_steps_t steps;
 } es_measure_settings_t;
 
 /** True if outputs of this kind are measured. */
@@ -324,12 +343,14 @@ static inline bool es_measure_takes(const es_measure_settings_t *m, const char *
 /** Logistic-regression probes (probe.h). */
 typedef struct es_probe_settings {
   es_epochs_t epochs;
-  int32_t pool;    /**< outputs of convolutions are averaged to pool × pool positions */
-  double l2;       /**< 1/C of scikit-learn */
-  int64_t samples; /**< number of train samples for the fit, balanced as `limit`; 0 = all */
-  double tail;     /**< the last layers that add less accuracy than this are the tail */
-  int32_t memory;  /**< most MiB of features per rank; does not change results */
-  double gap;      /**< largest relative distance to the optimum of a converged fit */
+  int32_t pool;           /**< outputs of convolutions are averaged to pool × pool positions */
+  double l2;              /**< 1/C of scikit-learn; with a path, that of the path is used */
+  int64_t samples;        /**< number of train samples for the fit, balanced as `limit`; 0 = all */
+  double tail;            /**< the last layers that add less accuracy than this are the tail */
+  int32_t memory;         /**< most MiB of features per rank; does not change results */
+  double gap;             /**< largest relative distance to the optimum of a converged fit */
+  int32_t n_path;         /**< 0: one fit with l2; else the number of strengths among which a held-out part chooses */
+  double path[ES_L2_MAX]; /**< ascending */
 } es_probe_settings_t;
 
 typedef enum es_keep { ES_KEEP_NONE, ES_KEEP_LAST, ES_KEEP_ALL, ES_KEEPS } es_keep_t;

@@ -19,7 +19,8 @@ typedef enum es_purpose {
   ES_RANDOM_PLACE = 9,      /**< (epoch, sample) */
   ES_RANDOM_PART = 10,      /**< (epoch, sample and attempt) */
   ES_RANDOM_ERASE = 11,     /**< (epoch, sample and attempt) */
-  ES_RANDOM_CUTOUT = 12     /**< (epoch, sample) */
+  ES_RANDOM_CUTOUT = 12,    /**< (epoch, sample) */
+  ES_RANDOM_HELD_OUT = 13   /**< (0, position in the train split): samples that probes hold out; seed 0 */
 } es_purpose_t;
 
 /** The raw block function: maps a counter of 4 words and a key of 2 words to 4 words. */

@@ -31,6 +31,8 @@ typedef enum es_dimension {
   ES_DIM_PROJECTION,      /**< string: by es_projection_t */
   ES_DIM_LAYER_OR_ALL,    /**< string: "all", then the layers: layer l is at l + 1 */
   ES_DIM_FEATURE,         /**< int32: 0 … largest measured width − 1 */
+  ES_DIM_STEP,            /**< int32: training steps that were measured (epochs.h) */
+  ES_DIM_L2,              /**< float64: strengths of regularisation on the path of probes */
   ES_DIMENSIONS
 } es_dimension_t;
 
@@ -54,6 +56,8 @@ typedef enum es_field_group {
   ES_GROUP_CLASSES,
   ES_GROUP_UNITS,
   ES_GROUP_GRADIENTS,
+  ES_GROUP_STEPS,
+  ES_GROUP_PROBE_PATH,
   ES_FIELD_GROUPS
 } es_field_group_t;
 
@@ -126,6 +130,16 @@ typedef enum es_field {
   /* group gradients */
   ES_FIELD_GRADIENT_NORM, /**< (epoch, layer) float64, root mean square over the steps of the epoch */
   ES_FIELD_GRADIENT_RATIO,
+  /* group steps: the eval split in inference mode, after training steps */
+  ES_FIELD_STEP_EPOCH, /**< (step) float64: the step in epochs: step / steps of an epoch */
+  ES_FIELD_STEP_LOSS,  /**< (step) float64 */
+  ES_FIELD_STEP_ACCURACY,
+  ES_FIELD_STEP_FLAGS,       /**< (step, layer) uint8: as ES_FIELD_FLAGS */
+  ES_FIELD_STEP_SATURATION,  /**< (step, layer, delta) float64 */
+  ES_FIELD_STEP_EIGENVALUES, /**< (step, layer, component) float64, descending, NaN-padded */
+  /* group probe path */
+  ES_FIELD_PROBE_L2,            /**< (probe_epoch, layer) float64: strength of the probe, chosen from the path */
+  ES_FIELD_PROBE_PATH_ACCURACY, /**< (l2, probe_epoch, layer) float64: on the samples that are held out */
   ES_FIELDS
 } es_field_t;
 
@@ -194,6 +208,9 @@ typedef struct es_result_shape {
                         without labels */
   const int32_t *probe_epochs; /**< ascending */
   int n_probe_epochs;          /**< group probe; 0: none */
+  const int32_t *steps;        /**< ascending */
+  int64_t n_steps;             /**< group steps; 0: none */
+  int64_t steps_of_epoch;      /**< training steps of an epoch; with `steps` */
   /** Add these groups; stability and geometry are always added. Group confusion is added with group recall if it has
    * at most ES_CONFUSION_MAX numbers (64 MiB): 10 classes for 100,000 epochs, 100 for 1,677, 1,000 for 15. */
   bool eigenspace, eigenvectors, projection, weights, classes, units, gradients;
@@ -371,5 +388,15 @@ es_code_t es_result_show_measure(es_text_t *out, const char *path, const es_show
  * error; nothing is appended then. */
 es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t format, double delta, const char *layer,
                          es_status_t *status);
+
+/** The rows to show: arguments of es_result_show. `steps`: measurements after training steps instead of epochs (group
+ * steps), one row per (step, layer, delta); ES_INPUT for a result without them. */
+typedef struct es_show_rows {
+  es_show_format_t format;
+  double delta;
+  const char *layer;
+  bool steps;
+} es_show_rows_t;
+es_code_t es_result_show_rows(es_text_t *out, const char *path, const es_show_rows_t *rows, es_status_t *status);
 
 #endif

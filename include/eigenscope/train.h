@@ -83,6 +83,12 @@ typedef struct es_trainer_setup {
   /** Called on all ranks after the backward pass of each training step, before the optimizer; or NULL. */
   void (*after_backward)(void *context);
   void *after_context; /**< of both */
+  /** Called on all ranks in training, before the first step with 0, and after each step with the number of steps since
+   * the start of training. May be collective and call es_trainer_evaluate_part, which changes nothing that training
+   * depends on; must return the same code on all ranks; or NULL. */
+  es_code_t (*after_step)(void *context, int64_t step, es_status_t *status);
+  void *step_context;
+  int64_t part; /**< samples that es_trainer_evaluate_part evaluates; 0: it is never called */
 } es_trainer_setup_t;
 
 /** Creates and initialises model and optimizer. Collective over the group; all ranks return the same code. */
@@ -103,6 +109,16 @@ es_code_t es_trainer_evaluate(es_trainer_t *trainer, es_split_t split, int32_t e
 /** Tells schedule plateau the numbers of the eval split after training epoch `epoch`. Other schedules ignore the call.
  * Not collective, but every rank must call it with equal numbers, once an epoch. */
 void es_trainer_observe(es_trainer_t *trainer, int32_t epoch, const es_epoch_stats_t *eval);
+/** Some samples of a split. */
+typedef struct es_trainer_part {
+  es_split_t split;
+  int64_t n;
+  const int32_t *positions; /**< (n) in the split's es_samples_t; borrowed */
+} es_trainer_part_t;
+/** Like es_trainer_evaluate, for a part of a split, which may be called within es_trainer_epoch (`after_step`). Keeps
+ * the confusion of the pass before, so stats->mcc is NaN. */
+es_code_t es_trainer_evaluate_part(es_trainer_t *trainer, const es_trainer_part_t *part, int32_t epoch,
+                                   const es_observer_t *observer, es_epoch_stats_t *stats, es_status_t *status);
 
 /** Sets the editor that later calls of es_trainer_evaluate apply to the outputs of layers; NULL: none. Borrowed. Not
  * collective, but every rank must set its own. */

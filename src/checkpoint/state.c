@@ -76,13 +76,14 @@ static bool describe_field(es_field_t field, es_dtype_t *dtype, char name[ES_TEN
   return info->type != ES_TYPE_STRING && field != ES_FIELD_EIGENVECTORS;
 }
 
-/* Elements that one epoch changes: those after the axis of epochs. Fields without such an axis are one row. */
+/* Elements that one epoch or step changes: those after its axis. Fields without such an axis are one row. */
 static int64_t row_of(const es_result_t *result, es_field_t field, int64_t size) {
   const es_field_info_t *info = es_field_info(field);
   int64_t rows = 1;
   for (int i = 0; i < info->rank; i++) {
     rows *= es_result_extent(result, info->dimensions[i]);
-    if (info->dimensions[i] == ES_DIM_EPOCH || info->dimensions[i] == ES_DIM_PROBE_EPOCH) return size / rows;
+    const es_dimension_t dimension = info->dimensions[i];
+    if (dimension == ES_DIM_EPOCH || dimension == ES_DIM_PROBE_EPOCH || dimension == ES_DIM_STEP) return size / rows;
   }
   return size;
 }

@@ -1,4 +1,5 @@
 #include "eigenscope/epochs.h"
+#include <math.h>
 
 int32_t es_point_epochs(const es_point_t *point) {
   return point->source == ES_SOURCE_TRAIN ? point->train.epochs + 1 : es_external_epochs(&point->external);
@@ -44,6 +45,34 @@ int32_t es_point_probe_epochs(const es_point_t *point, int32_t *out) {
     if (!is_wanted) continue;
     if (out) out[n] = number;
     n++;
+  }
+  return n;
+}
+
+int32_t es_point_last_step(const es_point_t *point, int64_t samples) {
+  const int64_t batch = point->train.batch, last = point->train.epochs * ((samples + batch - 1) / batch);
+  return last < INT32_MAX ? (int32_t)last : INT32_MAX;
+}
+
+/* Returns the i-th of the steps, whatever the last one is. `before`: the step before, −1 for the first. */
+static int64_t step_at(const es_steps_t *steps, int64_t i, int64_t before, int32_t last) {
+  if (steps->kind == ES_STEPS_LIST) return steps->list[i];
+  if (steps->kind == ES_STEPS_EVERY) return i * steps->n;
+  if (i == 0) return 0;
+  const int64_t step = (int64_t)llround(pow(last, (double)(i - 1) / (double)(steps->n - 2)));
+  return step > before ? step : before + 1;
+}
+
+int64_t es_point_steps(const es_point_t *point, int64_t samples, int32_t *out) {
+  const es_steps_t *steps = &point->measure.steps;
+  const int32_t last = es_point_last_step(point, samples);
+  int64_t n = 0, step = -1;
+  if (steps->kind == ES_STEPS_NONE || point->source != ES_SOURCE_TRAIN) return 0;
+  if (steps->kind == ES_STEPS_EVERY && out == NULL) return last / steps->n + 1;
+  for (; steps->kind == ES_STEPS_EVERY || n < steps->n; n++) {
+    step = step_at(steps, n, step, last);
+    if (step > last) break;
+    if (out) out[n] = (int32_t)step;
   }
   return n;
 }

@@ -160,6 +160,19 @@ static es_code_t check_units(const es_job_t *job, es_status_t *status) {
   return ES_OK;
 }
 
+static es_code_t check_steps(const es_job_t *job, es_status_t *status) {
+  const es_steps_t *steps = &job->base.measure.steps;
+  const es_yaml_t *measure = es_yaml_find(job->tree.root, "measure");
+  if (steps->kind != ES_STEPS_NONE && job->top.source != ES_SOURCE_TRAIN)
+    return es_yaml_fail(&job->tree, es_yaml_find(measure, "steps"), status,
+                        "measure.steps measures within the epochs of training, and source: %s does not train; leave it "
+                        "out",
+                        es_yaml_find(job->tree.root, "source")->text);
+  if (steps->samples == 0 || steps->kind != ES_STEPS_NONE) return ES_OK;
+  return es_yaml_fail(&job->tree, es_yaml_find(measure, "step_samples"), status,
+                      "measure.step_samples can only be used with measure.steps, as in steps: {log: 20}");
+}
+
 /* Reads all sections. Faults of single values go to tree.faults; checks of several values together are left out then.
  */
 static es_code_t read_job(es_job_t *job, es_status_t *status) {
@@ -183,6 +196,7 @@ static es_code_t read_job(es_job_t *job, es_status_t *status) {
   ES_TRY(check_similarity(job, status));
   ES_TRY(check_classes(job, status));
   ES_TRY(check_units(job, status));
+  ES_TRY(check_steps(job, status));
   return check_probes(job, status);
 }
 

@@ -45,6 +45,9 @@ static bool trained_by_adam(const es_point_t *point) {
 static bool trained_with_warmup(const es_point_t *point) {
   return trained(point) && point->train.warmup > 0;
 }
+static bool has_steps(const es_point_t *point) {
+  return trains(point) && point->measure.steps.kind != ES_STEPS_NONE;
+}
 static bool probed(const es_point_t *point) {
   return point->probe.epochs.kind != ES_EPOCHS_NONE;
 }
@@ -162,14 +165,21 @@ static const es_key_t settings[] = {
     {"measure", "gradients", ES_KEY_CHOICE, POINT(measure.gradients), .choices = WORDS(ES_SWITCHES, "false", "true"),
      .in_id = always, .fallback = "false",
      .doc = "compute norms of the layers' gradients over the steps of each epoch"},
+    {"measure", "steps", ES_KEY_STEPS, POINT(measure.steps), 0, INT32_MAX, .in_id = has_steps, .fallback = "none",
+     .form = "none, an ascending list of steps, {log: N} or {every: N}",
+     .doc = "training steps after which the eval split is measured, also within epochs; step 0 is the initial network"},
+    {"measure", "step_samples", ES_KEY_COUNT64, POINT(measure.steps.samples), 1, INT32_MAX, .in_id = has_steps,
+     .fallback = "all", .doc = "samples of the eval split that measure.steps uses, balanced over the classes"},
 
     {"probe", "epochs", ES_KEY_EPOCHS, POINT(probe.epochs), 0, 100000,
      .choices = WORDS(ES_EPOCHS_LIST, "none", "last", "all"), .in_id = probed, .fallback = "none",
      .form = "none, last, all or a list of epochs", .doc = "epochs after which probes are fitted"},
     {"probe", "pool", ES_KEY_INT32, POINT(probe.pool), 1, 64, .in_id = pooled, .fallback = "4",
      .doc = "maps are pooled to K x K positions, tokens to K"},
-    {"probe", "l2", ES_KEY_REAL, POINT(probe.l2), .bounds = ES_POSITIVE, .in_id = probed, .fallback = "1",
-     .doc = "strength of the regularisation: 1/C of scikit-learn"},
+    {"probe", "l2", ES_KEY_L2, POINT(probe), .bounds = ES_POSITIVE, .in_id = probed, .fallback = "1",
+     .form = "a number above 0, or an ascending list of them",
+     .doc = "strength of the regularisation: 1/C of scikit-learn; of a list, the strength with the best accuracy on a "
+            "tenth of the fitted samples"},
     {"probe", "samples", ES_KEY_COUNT64, POINT(probe.samples), 1, INT32_MAX, .in_id = probed, .fallback = "all",
      .doc = "training samples for the fit, balanced over the classes"},
     {"probe", "tail", ES_KEY_REAL, POINT(probe.tail), .bounds = ES_BELOW_ONE, .in_id = probed, .fallback = "0.01",
@@ -274,6 +284,10 @@ static const es_key_t others[] = {
      .doc = "average pooling to K x K positions (K of tokens), then flattened"},
     {"measure.method", "nearest", ES_KEY_INT32, POINT(measure.method_size), 1, 64, .fallback = "4",
      .doc = "K x K of the positions (K of the tokens), then like channelwise"},
+    {"measure.steps", "log", ES_KEY_INT32, POINT(measure.steps.n), 3, 1000, .fallback = "20",
+     .doc = "this many steps from 0 to the last one, in equal ratios from 1 on"},
+    {"measure.steps", "every", ES_KEY_INT32, POINT(measure.steps.n), 1, INT32_MAX, .fallback = "50",
+     .doc = "step 0, and every N-th step"},
 
     {"train.stop_when_stable", "distance", ES_KEY_REAL, POINT(train.stop_when_stable.distance), .bounds = ES_POSITIVE,
      .fallback = "0.02", .required = true,
@@ -452,6 +466,7 @@ bool es_key_is_axis(const es_key_t *key) {
   case ES_KEY_PATTERNS:
   case ES_KEY_KINDS:
   case ES_KEY_EPOCHS:
+  case ES_KEY_STEPS:
   case ES_KEY_STOP:
     return false;
   default:

@@ -130,6 +130,8 @@ void es_key_print(const es_key_t *key, const void *target, char out[ES_SETTING_M
   const es_measure_settings_t *measure = at;
   const es_stop_settings_t *stop = at;
   const es_epochs_t *epochs = at;
+  const es_steps_t *steps = at;
+  const es_probe_settings_t *probe = at;
   const es_ratio_t *ratio = at;
   const bool is_wide = key->type == ES_KEY_INT64 || key->type == ES_KEY_COUNT64;
   out[0] = '\0';
@@ -204,6 +206,21 @@ void es_key_print(const es_key_t *key, const void *target, char out[ES_SETTING_M
     }
     for (int i = 0; i < epochs->n; i++) append(out, "%s%d", i == 0 ? "[" : ", ", epochs->list[i]);
     append(out, "]");
+    break;
+  case ES_KEY_L2:
+    if (probe->n_path == 0) append_number(out, probe->l2);
+    for (int i = 0; i < probe->n_path; i++) {
+      append(out, i == 0 ? "[" : ", ");
+      append_number(out, probe->path[i]);
+    }
+    append(out, probe->n_path > 0 ? "]" : "");
+    break;
+  case ES_KEY_STEPS:
+    if (steps->kind == ES_STEPS_NONE) append(out, "none");
+    if (steps->kind == ES_STEPS_LOG || steps->kind == ES_STEPS_EVERY)
+      append(out, "{%s: %d}", steps->kind == ES_STEPS_LOG ? "log" : "every", steps->n);
+    for (int i = 0; steps->kind == ES_STEPS_LIST && i < steps->n; i++)
+      append(out, "%s%d%s", i == 0 ? "[" : ", ", steps->list[i], i + 1 == steps->n ? "]" : "");
     break;
   default:
     assert(!"a key whose value is not printed");

@@ -399,6 +399,47 @@ static es_code_t read_epochs(const value_t *v) {
   return ES_OK;
 }
 
+/* A list of one number is that number. */
+static es_code_t read_l2(const value_t *v) {
+  es_probe_settings_t *probe = v->at;
+  const es_yaml_t *item;
+  int n;
+  if (!read_items(v->node, &item, &n) || n < 1) return refuse(v, v->node);
+  if (n > ES_L2_MAX) return refuse_count(v, ES_L2_MAX);
+  for (int i = 0; i < n; i++, item = item->next) {
+    if (!read_real(item, v->key->bounds, &probe->path[i])) return refuse(v, item);
+    if (i > 0 && probe->path[i] <= probe->path[i - 1]) return refuse_order(v, item);
+  }
+  probe->l2 = probe->path[n - 1];
+  probe->n_path = n > 1 ? n : 0;
+  return ES_OK;
+}
+
+static es_code_t read_steps(const value_t *v) {
+  es_steps_t *steps = v->at;
+  const es_yaml_t *item;
+  int n;
+  steps->kind = ES_STEPS_NONE;
+  steps->n = 0;
+  if (is_word(v->node, "none")) return ES_OK;
+  if (v->node->kind == ES_NODE_MAP) {
+    if (v->node->n != 1) return refuse(v, v->node);
+    steps->kind = strcmp(v->node->first->key, "log") == 0 ? ES_STEPS_LOG : ES_STEPS_EVERY;
+    return es_section_read(v->tree, "measure.steps", v->node, v->where, v->target, v->status);
+  }
+  if (!read_items(v->node, &item, &n) || n < 1) return refuse(v, v->node);
+  if (n > ES_STEPS_LISTED) return refuse_count(v, ES_STEPS_LISTED);
+  for (int i = 0; i < n; i++, item = item->next) {
+    int64_t number;
+    if (!read_integer(item, &number) || number < v->key->least || number > v->key->most) return refuse(v, item);
+    if (i > 0 && number <= steps->list[i - 1]) return refuse_order(v, item);
+    steps->list[i] = (int32_t)number;
+  }
+  steps->kind = ES_STEPS_LIST;
+  steps->n = n;
+  return ES_OK;
+}
+
 /* Reads an architecture: the name of a built-in one, or a list of numbers and letters. */
 static es_code_t read_family(const value_t *v) {
   es_model_spec_t *model = v->target;
@@ -517,6 +558,10 @@ es_code_t es_key_read(const es_tree_t *tree, const es_key_t *key, const es_yaml_
     return read_kinds(&v);
   case ES_KEY_EPOCHS:
     return read_epochs(&v);
+  case ES_KEY_STEPS:
+    return read_steps(&v);
+  case ES_KEY_L2:
+    return read_l2(&v);
   case ES_KEY_FAMILY:
     return read_family(&v);
   case ES_KEY_LIMIT:

@@ -40,7 +40,9 @@ static es_code_t open_point(const es_merge_t *merge, int64_t index, bool quick, 
 
 /* True if the field of a point with these groups is merged. */
 static bool takes(const es_merge_t *merge, const es_result_t *result, es_field_t field) {
-  if (!merge->spectra && (field == ES_FIELD_EIGENVALUES || field == ES_FIELD_EIGENVECTORS)) return false;
+  const bool spectrum =
+      field == ES_FIELD_EIGENVALUES || field == ES_FIELD_EIGENVECTORS || field == ES_FIELD_STEP_EIGENVALUES;
+  if (spectrum && !merge->spectra) return false;
   return result->groups[es_field_info(field)->group];
 }
 
@@ -190,7 +192,7 @@ static void put_point_scale(output_t *o) {
 static void put_scale(output_t *o, es_dimension_t dimension) {
   const es_merge_t *merge = o->merge;
   const es_dimension_info_t *info = es_dimension_info(dimension);
-  const bool words = info->words != NULL, real = dimension == ES_DIM_DELTA;
+  const bool words = info->words != NULL, real = info->type == ES_TYPE_F64;
   const es_type_t type = words ? ES_TYPE_STRING : real ? ES_TYPE_F64 : ES_TYPE_I32;
   const hsize_t extent = (hsize_t)merge->extent[dimension];
   char word[2][ES_NAME_MAX];

@@ -13,6 +13,7 @@
 #include "eigenscope/text.h"
 #include "probe_eval.h"
 #include "probe_forecast.h"
+#include "probe_path.h"
 #include "probe_shares.h"
 #include <math.h>
 #include <stdio.h>
@@ -108,6 +109,9 @@ typedef struct epoch {
   int64_t n_rows, n_most;    /* fitted rows of all ranks; of the busiest rank */
   int64_t *lane_rows;        /* (lane_count) fitted rows in each lane of this rank */
   es_share_rows_t all;       /* the fitted rows of all ranks; only if there are several ranks */
+  int32_t *held;             /* 1 for each fitted row of this rank that is held out; with a path */
+  es_share_rows_t all_held;  /* as `all`, with these flags instead of labels */
+  es_probe_path_t *paths;    /* (layers); with a path */
   es_share_t *shares;        /* (layers) of the fits of this round */
   int32_t *steps;            /* (layers) of the fits of the last probe epoch; 0 if unknown */
   int first, n;              /* layers of this round */
@@ -147,6 +151,7 @@ static es_code_t choose_rows(epoch_t *e, es_status_t *status) {
   bool *chosen = es_owned_allocate(&e->owned, (size_t)train->n, sizeof *chosen);
   e->row = es_owned_allocate(&e->owned, (size_t)n_local, sizeof *e->row);
   e->label[ES_TRAIN] = es_owned_allocate(&e->owned, (size_t)n_local, sizeof **e->label);
+  e->held = es_owned_allocate(&e->owned, (size_t)n_local, sizeof *e->held);
   e->label[ES_EVAL] = es_owned_allocate(&e->owned, (size_t)n_eval, sizeof **e->label);
   e->lane_rows = es_owned_allocate_zero(&e->owned, (size_t)lanes, sizeof *e->lane_rows);
   if (e->owned.failed) return es_out_of_memory(status, STAGE, "labels of probes");
@@ -157,6 +162,7 @@ static es_code_t choose_rows(epoch_t *e, es_status_t *status) {
       const int32_t position = train->position[i];
       e->row[i] = chosen[position] ? n : -1;
       if (!chosen[position]) continue;
+      e->held[n] = es_probe_is_held_out(position);
       e->label[ES_TRAIN][n++] = train->label[position];
       e->lane_rows[lane]++;
     }
@@ -176,6 +182,7 @@ static es_code_t open_epoch(epoch_t *e, es_status_t *status) {
   e->weights = es_owned_allocate_zero(&e->owned, layers, sizeof *e->weights);
   e->confusion = es_owned_allocate_zero(&e->owned, layers, sizeof *e->confusion);
   e->fits = es_owned_allocate_zero(&e->owned, layers, sizeof *e->fits);
+  e->paths = es_owned_allocate_zero(&e->owned, layers, sizeof *e->paths);
   e->shares = es_owned_allocate_zero(&e->owned, layers, sizeof *e->shares);
   return e->owned.failed ? es_out_of_memory(status, STAGE, "features of probes") : ES_OK;
 }
@@ -194,6 +201,7 @@ static void close_epoch(epoch_t *e) {
   for (int i = 0; e->confusion && i < layers; i++) close_layer(e, i);
   for (int split = 0; split < ES_SPLITS; split++) es_owned_free(&e->samples[split].owned);
   es_owned_free(&e->all.owned);
+  es_owned_free(&e->all_held.owned);
   es_owned_free(&e->owned);
 }
 
@@ -247,6 +255,10 @@ static es_code_t visit(epoch_t *e, es_split_t split, es_status_t *status) {
 
 /* ---- fits ---- */
 
+static bool has_path(const epoch_t *e) {
+  return e->analysis->context->point->probe.n_path > 0;
+}
+
 static size_t weights_of(const epoch_t *e, int layer) {
   return es_probe_weights_size(width_of(e, layer), e->analysis->source->classes);
 }
@@ -284,18 +296,24 @@ static void free_weights(epoch_t *e, int layer) {
  * are NaN, infinite or too large, the layer gets no probe and its weights become NULL. */
 static es_code_t fit_layer(epoch_t *e, int layer, bool alone, es_status_t *status) {
   const es_probe_settings_t *settings = &e->analysis->context->point->probe;
-  const es_probe_problem_t problem = {.n = e->n_rows,
-                                      .width = width_of(e, layer),
-                                      .classes = e->analysis->source->classes,
-                                      .features = e->features[layer],
-                                      .is_double = pooling_of(e, layer).is_double,
-                                      .labels = alone ? e->all.label : e->label[ES_TRAIN],
-                                      .lane_rows = alone ? e->all.lane : e->lane_rows,
-                                      .l2 = settings->l2,
-                                      .gap = settings->gap};
+  es_probe_problem_t problem = {.n = e->n_rows,
+                                .width = width_of(e, layer),
+                                .classes = e->analysis->source->classes,
+                                .features = e->features[layer],
+                                .is_double = pooling_of(e, layer).is_double,
+                                .labels = alone ? e->all.label : e->label[ES_TRAIN],
+                                .lane_rows = alone ? e->all.lane : e->lane_rows,
+                                .l2 = settings->l2,
+                                .gap = settings->gap};
   const es_group_t *group = alone ? &e->all.alone : &e->analysis->context->group;
   es_status_t own = {0};
-  const es_code_t code = es_probe_fit(&e->fits[layer], e->weights[layer], NULL, &problem, group, &own);
+  es_code_t code = ES_OK;
+  if (has_path(e)) {
+    const int32_t *held = alone ? e->all_held.label : e->held;
+    code = es_probe_path_fit(&e->paths[layer], e->weights[layer], &problem, held, settings, group, &own);
+    problem.l2 = e->paths[layer].l2;
+  }
+  if (code == ES_OK) code = es_probe_fit(&e->fits[layer], e->weights[layer], NULL, &problem, group, &own);
   es_free(e->features[layer]);
   e->features[layer] = NULL;
   if (code == ES_OK) return ES_OK;
@@ -332,6 +350,7 @@ static void share_probe(epoch_t *e, int layer) {
     return;
   }
   ES_MPI(MPI_Bcast(&e->fits[layer], sizeof e->fits[layer], MPI_BYTE, owner, c->group.comm));
+  ES_MPI(MPI_Bcast(&e->paths[layer], sizeof e->paths[layer], MPI_BYTE, owner, c->group.comm));
   es_group_broadcast(&c->group, e->weights[layer], weights_of(e, layer) * sizeof(double), owner);
 }
 
@@ -371,12 +390,20 @@ static void store_predictions(epoch_t *e, int layer) {
   es_probe_recall(es_result_at(c->result, ES_FIELD_PROBE_RECALL, first), confusion, classes);
 }
 
+static void store_path(epoch_t *e, int layer) {
+  const es_context_t *c = e->analysis->context;
+  *es_result_f64(c->result, ES_FIELD_PROBE_L2, e->at, layer, 0, 0) = e->paths[layer].l2;
+  for (int i = 0; i < c->point->probe.n_path; i++)
+    *es_result_f64(c->result, ES_FIELD_PROBE_PATH_ACCURACY, i, e->at, layer, 0) = e->paths[layer].accuracy[i];
+}
+
 /* Stores a probe whole, so that a state never has a part of it. */
 static void store_probe(epoch_t *e, int layer, es_status_t *status) {
   es_probe_analysis_t *a = e->analysis;
   const es_context_t *c = a->context;
   const bool more = e->at + 1 < es_result_extent(c->result, ES_DIM_PROBE_EPOCH);
   store_fit(c->result, e->at, layer, &e->fits[layer]);
+  if (has_path(e)) store_path(e, layer);
   if (e->samples[ES_EVAL].n > 0) store_predictions(e, layer);
   if (es_context_is_leader(c) && more)
     store_solution(a, layer, e->weights[layer], a->source->classes, (int64_t)width_of(e, layer) + 1, status);
@@ -410,6 +437,7 @@ static int divide_round(epoch_t *e, int first) {
     shares[n] = (es_share_t){.cost = (double)width * (e->steps[first + n] > 0 ? e->steps[first + n] : usual_steps(e)),
                              .row = (int64_t)size_of(e, first + n) * width,
                              .scratch = es_probe_bytes(&problem, &e->all.alone)};
+    shares[n].scratch += es_probe_path_bytes(&c->point->probe, e->n_rows, shares[n].row);
     if (!es_shares_assign(shares, n + 1, &e->all, room, c->group.size)) break;
   }
   return n > 1 && es_shares_assign(shares, n, &e->all, room, c->group.size) ? n : 0;
@@ -571,6 +599,8 @@ static es_code_t probe_epoch(void *state, int32_t epoch, es_status_t *status) {
   if (code == ES_OK) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &e.n_most, 1, MPI_INT64_T, MPI_MAX, c->group.comm));
   if (code == ES_OK && !whole && c->group.size > 1)
     code = es_share_rows_create(&e.all, e.lane_rows, e.label[ES_TRAIN], &c->group, status);
+  if (code == ES_OK && !whole && c->group.size > 1 && has_path(&e))
+    code = es_share_rows_create(&e.all_held, e.lane_rows, e.held, &c->group, status);
   for (e.first = 0; code == ES_OK && e.first < es_context_layers(c); e.first += e.n) {
     e.n = e.done[e.first] ? 1 : round_size(&e, e.first);
     if (!e.done[e.first]) code = run_round(&e, status);

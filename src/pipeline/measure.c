@@ -90,9 +90,9 @@ static bool is_rounding(const es_context_t *c, const es_point_source_t *source, 
       outputs_of_row(&c->point->measure, source->class->passes->shape(source, layer), width));
 }
 
-static void store_layer(es_context_t *c, const es_point_source_t *source, es_split_t split, int32_t epoch, int layer,
-                        const es_layer_problem_t *p, const es_reduced_t *merged) {
-  es_result_t *r = c->result;
+/* Computes the numbers of a layer, and completes its eigenvalues. */
+static es_saturation_t measure_layer(const es_context_t *c, const es_point_source_t *source, int layer,
+                                     const es_layer_problem_t *p, const es_reduced_t *merged) {
   const es_measure_settings_t *m = &c->point->measure;
   const int32_t width = es_context_width(c, layer);
   es_saturation_t s;
@@ -104,6 +104,18 @@ static void store_layer(es_context_t *c, const es_point_source_t *source, es_spl
   if (p->unsolved) s.flags = (uint8_t)((s.flags & ~ES_FLAG_NONFINITE) | ES_FLAG_UNSOLVED);
   /* Shares and counts do not depend on the scale. Eigenvalues that do not fit double become Inf or lose digits. */
   s.quantities[ES_QUANTITY_TRACE] = ldexp(s.quantities[ES_QUANTITY_TRACE], unit_of(merged));
+  return s;
+}
+
+static void store_eigenvalues(double *out, const es_layer_problem_t *p, const es_reduced_t *merged, int32_t width) {
+  for (int32_t i = 0; i < width; i++) out[i] = ldexp(p->values[i], unit_of(merged));
+}
+
+static void store_layer(es_context_t *c, const es_point_source_t *source, es_split_t split, int32_t epoch, int layer,
+                        const es_layer_problem_t *p, const es_reduced_t *merged) {
+  es_result_t *r = c->result;
+  const es_measure_settings_t *m = &c->point->measure;
+  const es_saturation_t s = measure_layer(c, source, layer, p, merged);
   const int64_t epochs = es_result_extent(r, ES_DIM_EPOCH), layers = es_context_layers(c);
   const int64_t at = ((int64_t)split * epochs + epoch) * layers + layer;
   ((int64_t *)es_result_data(r, ES_FIELD_SAMPLES))[at] = merged->rows;
@@ -116,8 +128,19 @@ static void store_layer(es_context_t *c, const es_point_source_t *source, es_spl
     ((int32_t *)es_result_data(r, ES_FIELD_INTRINSIC_DIMENSION))[at * m->n_deltas + d] = s.k[d];
     ((double *)es_result_data(r, ES_FIELD_SATURATION))[at * m->n_deltas + d] = s.saturation[d];
   }
-  double *eigenvalues = es_result_f64(r, ES_FIELD_EIGENVALUES, split, epoch, layer, 0);
-  for (int32_t i = 0; i < width; i++) eigenvalues[i] = ldexp(p->values[i], unit_of(merged));
+  store_eigenvalues(es_result_f64(r, ES_FIELD_EIGENVALUES, split, epoch, layer, 0), p, merged,
+                    es_context_width(c, layer));
+}
+
+static void store_step(es_context_t *c, const es_point_source_t *source, int64_t step, int layer,
+                       const es_layer_problem_t *p, const es_reduced_t *merged) {
+  es_result_t *r = c->result;
+  const int n = c->point->measure.n_deltas;
+  const es_saturation_t s = measure_layer(c, source, layer, p, merged);
+  *(uint8_t *)es_result_at(r, ES_FIELD_STEP_FLAGS, (int64_t[ES_RANK_MAX]){step, layer}) = s.flags;
+  for (int d = 0; d < n; d++) *es_result_f64(r, ES_FIELD_STEP_SATURATION, step, layer, d, 0) = s.saturation[d];
+  store_eigenvalues(es_result_f64(r, ES_FIELD_STEP_EIGENVALUES, step, layer, 0, 0), p, merged,
+                    es_context_width(c, layer));
 }
 
 /* Replaces the eigenvectors of the Gram matrix (over rows) by eigenvectors over columns. Collective. */
@@ -148,6 +171,29 @@ static es_code_t analyse_layer(es_context_t *c, es_analyses_t *analyses, es_solv
   return es_analyses_layer(analyses, solved, status);
 }
 
+static void release_batch(batch_t *b) {
+  if (b->problems) es_spectrum_release(b->problems, b->n);
+  for (int i = 0; b->reduced && i < b->n; i++) es_reduced_destroy(&b->reduced[i]);
+  es_owned_free(&b->owned);
+}
+
+es_code_t es_measure_step(es_context_t *c, es_point_source_t *source, int64_t step, es_status_t *status) {
+  double start = es_clock();
+  batch_t b = {.n = es_context_layers(c)};
+  es_code_t code = create_batch(c, source, &b, status);
+  if (code == ES_OK) code = reduce_layers(c, source, &b, status);
+  es_timing_charge(&c->timing, ES_STAGE_REDUCE, start);
+  start = es_clock();
+  if (code == ES_OK) code = es_spectrum_solve(b.problems, b.n, &c->group, status);
+  for (int i = 0; i < b.n && code == ES_OK; i++) {
+    warn(c, i, &b.problems[i], &b.reduced[i]);
+    store_step(c, source, step, i, &b.problems[i], &b.reduced[i]);
+  }
+  es_timing_charge(&c->timing, ES_STAGE_SPECTRUM, start);
+  release_batch(&b);
+  return code;
+}
+
 es_code_t es_measure(es_context_t *c, es_point_source_t *source, es_analyses_t *analyses, es_split_t split,
                      int32_t epoch, int first, int n, es_status_t *status) {
   double start = es_clock();
@@ -172,9 +218,7 @@ es_code_t es_measure(es_context_t *c, es_point_source_t *source, es_analyses_t *
     code = analyse_layer(c, analyses, &solved, &b.problems[i], status);
   }
   es_timing_charge(&c->timing, ES_STAGE_SPECTRUM, start);
-  if (b.problems) es_spectrum_release(b.problems, n);
-  for (int i = 0; b.reduced && i < n; i++) es_reduced_destroy(&b.reduced[i]);
-  es_owned_free(&b.owned);
+  release_batch(&b);
   return code;
 }
 

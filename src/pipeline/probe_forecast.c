@@ -1,6 +1,7 @@
 #include "probe_forecast.h"
 #include "eigenscope/probe.h"
 #include "probe_eval.h"
+#include "probe_path.h"
 
 static void add_layer(es_probe_features_t *f, int64_t bytes) {
   f->all += bytes;
@@ -52,14 +53,16 @@ int64_t es_probe_forecast_bytes(const es_forecast_t *f, int ranks) {
   const es_probe_problem_t problem = {.n = n, .width = widest, .classes = f->classes};
   const int64_t probes = (int64_t)es_point_probe_epochs(f->point, NULL) * f->n_layers;
   const int64_t fields = 2 * 8 * probes * f->classes * (f->classes + 1);
-  return held + es_probe_bytes(&problem, &group) + fields;
+  const int64_t path = es_probe_path_bytes(&f->point->probe, ranks > 1 ? n : one / size.largest, size.largest);
+  return held + es_probe_bytes(&problem, &group) + path + fields;
 }
 
 /* One pass over both splits per probe epoch, plus the fits: about 70 to 150 passes with two products each over the
  * features, which wait for memory. Fits took the CPU time of 285 to 500 such products by the speed of a network's
- * passes. */
+ * passes. A path has a fit for each strength besides the final one. */
 double es_probe_forecast_cost(const es_forecast_t *f) {
   const double passes = (double)(f->samples[ES_TRAIN] + f->samples[ES_EVAL]) * es_forecast_pass(f);
-  const double fits = PRODUCTS * (double)fitted_samples(f) * f->classes * f->features;
+  const double products = PRODUCTS * (1 + f->point->probe.n_path);
+  const double fits = products * (double)fitted_samples(f) * f->classes * f->features;
   return es_point_probe_epochs(f->point, NULL) * (passes + fits);
 }

@@ -131,6 +131,8 @@ struct es_point_source {
   const char *files, *hashes;                         /* of loaded weights, for provenance; or NULL. Borrowed */
   const double *normalize_mean, *normalize_deviation; /* of the images, 3 each; or NULL. Borrowed */
   const es_dataset_t *dataset;                        /* or NULL. Borrowed */
+  const int32_t *steps;                               /* (n_steps) measured training steps. Borrowed */
+  int64_t n_steps, steps_of_epoch;
 };
 
 /* Shows outputs to all riders. */

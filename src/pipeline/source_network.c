@@ -6,6 +6,7 @@
 #include "eigenscope/random.h"
 #include "eigenscope/scores.h"
 #include "measure.h"
+#include "stepper.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,6 +46,8 @@ static es_code_t open_locally(es_network_source_t *s, const es_dataset_t *datase
     ES_TRY(es_samples_select(&s->samples[split], dataset, c->point, (es_split_t)split, status));
   ES_TRY(es_graph_create(&s->graph, c->point, status));
   ES_TRY(es_capture_create(&s->capture, s->graph, &c->point->measure, &c->group, status));
+  s->active = s->capture;
+  ES_TRY(es_stepper_create(&s->stepper, s, status));
   return create_result(s, status);
 }
 
@@ -70,7 +73,7 @@ static void name_engine(es_network_source_t *s) {
 
 static es_code_t exchange_rows(void *context, es_status_t *status) {
   es_network_source_t *s = context;
-  return s->capturing ? es_capture_exchange(s->capture, status) : ES_OK;
+  return s->capturing ? es_capture_exchange(s->active, status) : ES_OK;
 }
 
 static void finish_gradients(void *context) {
@@ -100,7 +103,10 @@ es_code_t es_network_source_open(es_network_source_t *s, es_context_t *c, const 
                                     .most_batches = c->settings->dry_run ? 1 : 0,
                                     .after_forward = exchange_rows,
                                     .after_backward = finish_gradients,
-                                    .after_context = s};
+                                    .after_context = s,
+                                    .after_step = s->stepper ? es_stepper_after : NULL,
+                                    .step_context = s->stepper,
+                                    .part = es_stepper_samples(s->stepper)};
   ES_TRY(es_trainer_create(&s->trainer, &setup, status));
   s->base.key = (es_state_key_t){.point_id = c->id,
                                  .fingerprint = es_dataset_fingerprint(dataset),
@@ -120,6 +126,7 @@ es_code_t es_network_source_open(es_network_source_t *s, es_context_t *c, const 
 
 void es_network_source_close(es_network_source_t *s) {
   es_trainer_destroy(s->trainer);
+  es_stepper_destroy(s->stepper);
   es_capture_destroy(s->capture);
   es_graph_destroy(s->graph);
   for (int split = 0; split < ES_SPLITS; split++) es_samples_destroy(&s->samples[split]);
@@ -269,7 +276,7 @@ static es_code_t make_rows(es_point_source_t *source, es_split_t split, int32_t 
   const es_observer_t *observer = measured ? es_capture_observer(s->capture) : NULL;
   *n = measured ? es_context_layers(c) : 0;
   if (measured) ES_TRY(es_capture_begin(s->capture, pass_samples(s, split), status));
-  const es_timing_mark_t mark = es_timing_mark(&c->timing);
+  es_timing_mark_t mark = es_timing_mark(&c->timing);
   const int32_t number = es_result_epoch(c->result, epoch);
   ride_t riders = {.source = s, .split = split, .inner = observer};
   const es_observer_t shown = {show_riders, &riders};
@@ -288,6 +295,7 @@ static es_code_t make_rows(es_point_source_t *source, es_split_t split, int32_t 
                                         : es_trainer_evaluate(s->trainer, split, number, observer, stats, status);
   s->capturing = false;
   es_owned_free(&riders.samples.owned);
+  if (s->stepper && trains) es_stepper_exclude(s->stepper, &mark);
   /* Capture and waiting are charged to their own stages. */
   const double wait = c->timing.traffic.seconds - mark.traffic.seconds;
   const double capture = measured ? es_capture_seconds(s->capture) : 0.0;
@@ -304,11 +312,11 @@ static es_code_t make_rows(es_point_source_t *source, es_split_t split, int32_t 
 }
 
 static int32_t order(const es_point_source_t *source, int layer) {
-  return es_capture_order(((const es_network_source_t *)source)->capture, layer);
+  return es_capture_order(((const es_network_source_t *)source)->active, layer);
 }
 
 static es_code_t reduce(es_point_source_t *source, int layer, es_reduced_t *out, es_status_t *status) {
-  return es_capture_finish(((es_network_source_t *)source)->capture, layer, out, status);
+  return es_capture_finish(((es_network_source_t *)source)->active, layer, out, status);
 }
 
 /* ---- passes in inference mode ---- */
@@ -395,11 +403,12 @@ int64_t es_network_source_bytes(const es_forecast_t *f, int ranks) {
   const int64_t model =
       es_model_bytes(graph, point->train.batch, point->train.lanes, ranks, trains, point->train.precision);
   const int64_t capture = es_capture_bytes(graph, &point->measure, f->samples[ES_TRAIN], point->train.lanes, ranks);
-  if (model == 0 || capture == 0) return 0; /* out of memory for the forecast */
+  const int64_t steps = es_stepper_bytes(f, ranks);
+  if (model == 0 || capture == 0 || steps < 0) return 0; /* out of memory for the forecast */
   const int64_t state = 4 * (graph->parameter_count * (1 + moments) + graph->buffer_count);
   const int64_t samples = 12 * (f->samples[ES_TRAIN] + f->samples[ES_EVAL]);
   int64_t kernels = 0;
   for (int32_t i = 0; i < graph->n_nodes; i++) kernels += es_node_is_layer(&graph->nodes[i]) ? kernel_bytes : 0;
   return process_bytes + kernels + model + 4 * graph->parameter_count * moments + capture + es_measure_bytes(f, ranks) +
-         state + samples;
+         state + samples + steps;
 }

@@ -5,14 +5,17 @@
 #include "eigenscope/capture.h"
 #include "source.h"
 
+typedef struct es_stepper es_stepper_t;
+
 typedef struct es_network_source {
   es_point_source_t base;
   bool trains;
   es_samples_t samples[ES_SPLITS];
   es_graph_t *graph;
   es_trainer_t *trainer;
-  es_capture_t *capture;
-  bool capturing;                              /* true while outputs go to `capture` */
+  es_capture_t *capture, *active;              /* active: `capture`, or that of the stepper (borrowed) */
+  bool capturing;                              /* true while outputs go to `active` */
+  es_stepper_t *stepper;                       /* or NULL */
   char training[ES_ID_SIZE], description[256]; /* of the state key */
   char engine[256];                            /* of the state key */
 } es_network_source_t;

@@ -1,6 +1,7 @@
 /* source: train. Trains the network and evaluates the eval split before the first epoch and after each epoch. */
 #include "eigenscope/memory.h"
 #include "source_network.h"
+#include "stepper.h"
 
 static es_code_t open_source(es_point_source_t **out, es_context_t *c, const es_dataset_t *dataset,
                              es_status_t *status) {
@@ -23,10 +24,11 @@ static void close_source(es_point_source_t *source) {
 }
 
 /* Train samples cost one forward pass per epoch, and twice as much for backward. Eval samples cost one forward pass per
- * epoch and one before the first epoch. */
+ * epoch and one before the first epoch. Measured steps cost their passes, covariances and eigenproblems. */
 static double cost(const es_forecast_t *f) {
   const double epochs = f->point->train.epochs, macs = es_forecast_pass(f);
-  return 3 * (double)f->samples[ES_TRAIN] * epochs * macs + (double)f->samples[ES_EVAL] * (epochs + 1) * macs;
+  return 3 * (double)f->samples[ES_TRAIN] * epochs * macs + (double)f->samples[ES_EVAL] * (epochs + 1) * macs +
+         es_stepper_cost(f);
 }
 
 const es_source_class_t es_source_train = {.bytes = es_network_source_bytes,

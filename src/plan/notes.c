@@ -129,6 +129,15 @@ static void note_training(notes_t *notes, const es_point_t *point, const es_data
           point->probe.epochs.list[i], t->epochs);
 }
 
+/* Notes training steps to measure that training does not reach. */
+static void note_steps(notes_t *notes, const es_point_t *point, const es_dataset_info_t *info) {
+  const es_steps_t *steps = &point->measure.steps;
+  const int32_t last = es_point_last_step(point, es_point_samples(point, info, ES_TRAIN));
+  if (steps->kind == ES_STEPS_LIST && steps->list[steps->n - 1] > last)
+    add(notes, 0, "measure.steps has %d, but training ends after step %d: later steps are left out",
+        steps->list[steps->n - 1], last);
+}
+
 void es_plan_notes(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out) {
   enum { NOTES_MAX = 20 };
   notes_t notes = {.plan = plan, .out = out};
@@ -141,6 +150,7 @@ void es_plan_notes(const es_plan_t *plan, const es_selection_t *selection, es_te
     for (int split = 0; split < ES_SPLITS; split++) note_limit(&notes, &point, info, (es_split_t)split, false);
     if (point.probe.epochs.kind != ES_EPOCHS_NONE) note_limit(&notes, &point, info, ES_TRAIN, true);
     if (point.source == ES_SOURCE_TRAIN) note_training(&notes, &point, info);
+    if (point.source == ES_SOURCE_TRAIN) note_steps(&notes, &point, info);
     if (notes.n < NOTES_MAX) continue;
     add(&notes, 0, "and more; plan --points shows those of single points");
     break;

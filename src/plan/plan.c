@@ -1,6 +1,7 @@
 /* Turns a job into work: checks its points against datasets and networks, and estimates their costs. */
 #include "eigenscope/capture.h"
 #include "eigenscope/description.h"
+#include "eigenscope/epochs.h"
 #include "eigenscope/faults.h"
 #include "eigenscope/file.h"
 #include "eigenscope/forecast.h"
@@ -274,10 +275,29 @@ static es_code_t find_network(const es_plan_t *plan, const es_point_t *point, in
   return ES_OK;
 }
 
+/* Checks the number of measured training steps, which depends on the dataset. */
+static es_code_t check_steps(const es_plan_t *plan, const es_point_t *point, es_status_t *status) {
+  const int64_t samples = es_point_samples(point, es_plan_info(plan, point), ES_TRAIN);
+  const int64_t n = es_point_steps(point, samples, NULL);
+  if (point->source != ES_SOURCE_TRAIN || point->measure.steps.kind == ES_STEPS_NONE) return ES_OK;
+  if (n == 0)
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: measure.steps begins with step %d, but training ends after step %d; use smaller steps",
+                   es_job_path(plan->job), point->measure.steps.list[0], es_point_last_step(point, samples));
+  if (n <= ES_STEPS_MAX) return ES_OK;
+  return es_fail(
+      status, ES_INPUT, STAGE,
+      "%s: measure.steps would measure %lld steps of a point, but may measure at most %d; use every: %lld or "
+      "more",
+      es_job_path(plan->job), (long long)n, (int)ES_STEPS_MAX,
+      (long long)es_point_last_step(point, samples) / (ES_STEPS_MAX - 1) + 1);
+}
+
 /* Binds a point, and finds its network. */
 static es_code_t check_point(es_plan_t *plan, int64_t i, es_point_t *point, es_status_t *status) {
   es_plan_weights_apply(plan, i, point);
   ES_TRY(es_point_bind(point, es_plan_info(plan, point), es_job_path(plan->job), status));
+  ES_TRY(check_steps(plan, point, status));
   return find_network(plan, point, &plan->work->network[i], status);
 }
 

@@ -126,10 +126,33 @@ static const es_field_info_t FIELDS[ES_FIELDS] = {
     FIELD(GRADIENT_RATIO, "gradient_ratio", GRADIENTS, F64, "1",
           "norm of the gradient over the norm of the weights, root mean square over the steps of the epoch",
           EPOCH_LAYER),
-    ES_QUANTITY_ROWS(QUANTITY) ES_MATRIX_ROWS(WEIGHTS) ES_CLASS_ROWS(CLASSES)};
+    ES_QUANTITY_ROWS(QUANTITY) ES_MATRIX_ROWS(WEIGHTS) ES_CLASS_ROWS(CLASSES)
+        FIELD(STEP_EPOCH, "step_epoch", STEPS, F64, "1", "epochs trained at the step", DIMENSIONS1(STEP)),
+    FIELD(STEP_LOSS, "step_loss", STEPS, F64, "1",
+          "mean cross-entropy on the eval split after the step, natural logarithm", DIMENSIONS1(STEP)),
+    FIELD(STEP_ACCURACY, "step_accuracy", STEPS, F64, "1",
+          "share of samples of the eval split that are classified correctly after the step", DIMENSIONS1(STEP)),
+    FIELD(STEP_FLAGS, "step_flags", STEPS, U8, "1",
+          "reasons why a measurement after the step is not an ordinary number", DIMENSIONS2(STEP, LAYER),
+          .flag_meanings = "dead undersampled nonfinite fallback unsolved rounding", .flag_bits = true),
+    FIELD(STEP_SATURATION, "step_saturation", STEPS, F64, "1", "saturation on the eval split after the step",
+          DIMENSIONS3(STEP, LAYER, DELTA)),
+    FIELD(STEP_EIGENVALUES, "step_eigenvalues", STEPS, F64, "1",
+          "eigenvalues of the covariance on the eval split after the step, descending",
+          DIMENSIONS3(STEP, LAYER, COMPONENT)),
+    FIELD(PROBE_L2, "probe_l2", PROBE_PATH, F64, "1", "strength of the regularisation of the probe", PROBE_LAYER),
+    FIELD(PROBE_PATH_ACCURACY, "probe_path_accuracy", PROBE_PATH, F64, "1",
+          "accuracy of a probe of this strength on the training samples that are held out",
+          DIMENSIONS3(L2, PROBE_EPOCH, LAYER))};
 
 /* Larger extents count as damage, so that a damaged file cannot make us allocate too much. */
-enum { EPOCHS_MAX = 100000, LAYERS_MAX = 1 << 24, COMPONENTS_MAX = 1 << 28, CLASSES_MAX = 1 << 16 };
+enum {
+  EPOCHS_MAX = 100000,
+  LAYERS_MAX = 1 << 24,
+  COMPONENTS_MAX = 1 << 28,
+  CLASSES_MAX = 1 << 16,
+  STEPS_MAX = 1 << 20
+};
 
 static const es_dimension_info_t DIMENSION[ES_DIMENSIONS] = {
     [ES_DIM_SPLIT] = {"split", "part of the data", ES_TYPE_STRING, ES_SPLITS, "train eval"},
@@ -148,6 +171,8 @@ static const es_dimension_info_t DIMENSION[ES_DIMENSIONS] = {
     [ES_DIM_LAYER_OR_ALL] = {"layer_or_all", "layer whose output is projected, or all layers at once", ES_TYPE_STRING,
                              LAYERS_MAX + 1, NULL},
     [ES_DIM_FEATURE] = {"feature", "index of the feature within the layer", ES_TYPE_I32, COMPONENTS_MAX, NULL},
+    [ES_DIM_STEP] = {"step", "number of training steps; 0 is the initial network", ES_TYPE_I32, STEPS_MAX, NULL},
+    [ES_DIM_L2] = {"l2", "strength of the regularisation of a probe", ES_TYPE_F64, ES_L2_MAX, NULL},
 };
 
 const es_field_info_t *es_field_info(es_field_t field) {
@@ -200,7 +225,8 @@ const es_dimension_info_t *es_dimension_info(es_dimension_t dimension) {
 }
 
 bool es_dimension_has_values(es_dimension_t dimension) {
-  return dimension == ES_DIM_EPOCH || dimension == ES_DIM_PROBE_EPOCH || dimension == ES_DIM_DELTA;
+  return dimension == ES_DIM_EPOCH || dimension == ES_DIM_PROBE_EPOCH || dimension == ES_DIM_DELTA ||
+         dimension == ES_DIM_STEP || dimension == ES_DIM_L2;
 }
 
 const char *es_split_name(int split) {

@@ -61,6 +61,7 @@ es_result_t *es_result_allocate(const int64_t extent[ES_DIMENSIONS], const bool 
   es_owned_t *m = &result->memory;
   result->epoch = es_owned_allocate_zero(m, (size_t)extent[ES_DIM_EPOCH], sizeof *result->epoch);
   result->probe_epoch = es_owned_allocate_zero(m, (size_t)extent[ES_DIM_PROBE_EPOCH], sizeof *result->probe_epoch);
+  result->step = es_owned_allocate_zero(m, (size_t)extent[ES_DIM_STEP], sizeof *result->step);
   result->layers = es_owned_allocate_zero(m, n_layers, sizeof *result->layers);
   result->widths = es_owned_allocate_zero(m, n_layers + 1, sizeof *result->widths);
   result->squares = es_owned_allocate_zero(m, n_layers + 1, sizeof *result->squares);
@@ -111,6 +112,8 @@ static void choose_extents(const es_result_shape_t *shape, const bool groups[ES_
       [ES_DIM_PROJECTION] = ES_PROJECTIONS,
       [ES_DIM_LAYER_OR_ALL] = shape->n_layers + (int64_t)1,
       [ES_DIM_FEATURE] = widest,
+      [ES_DIM_STEP] = shape->n_steps,
+      [ES_DIM_L2] = shape->point->probe.n_path,
   };
   for (int i = 0; i < ES_DIMENSIONS; i++) {
     extent[i] = es_dimension_is_used((es_dimension_t)i, groups) ? all[i] : 0;
@@ -127,8 +130,13 @@ static void fill_coordinates(es_result_t *result, const es_result_shape_t *shape
     result->probe_epoch[i] = shape->probe_epochs[i];
     assert(i == 0 || result->probe_epoch[i] > result->probe_epoch[i - 1]);
   }
+  for (int64_t i = 0; i < shape->n_steps; i++) {
+    result->step[i] = shape->steps[i];
+    assert(i == 0 || result->step[i] > result->step[i - 1]);
+  }
   memcpy(result->layers, shape->layers, (size_t)shape->n_layers * sizeof *result->layers);
   memcpy(result->delta, shape->point->measure.delta, (size_t)shape->point->measure.n_deltas * sizeof *result->delta);
+  memcpy(result->l2, shape->point->probe.path, sizeof result->l2);
   es_result_count_widths(result);
 }
 
@@ -156,7 +164,10 @@ es_code_t es_result_create(es_result_t **out, const es_result_shape_t *shape, es
                                         [ES_GROUP_WEIGHTS] = shape->weights,
                                         [ES_GROUP_CLASSES] = shape->classes,
                                         [ES_GROUP_UNITS] = shape->units,
-                                        [ES_GROUP_GRADIENTS] = shape->gradients};
+                                        [ES_GROUP_GRADIENTS] = shape->gradients,
+                                        [ES_GROUP_STEPS] = shape->n_steps > 0,
+                                        [ES_GROUP_PROBE_PATH] =
+                                            shape->n_probe_epochs > 0 && shape->point->probe.n_path > 0};
   *out = NULL;
   assert(shape->point->measure.n_deltas <= ES_DELTAS_MAX);
   if (shape->n_layers < 1) {
@@ -177,6 +188,8 @@ es_code_t es_result_create(es_result_t **out, const es_result_shape_t *shape, es
                             (long long)extent[ES_DIM_EPOCH], shape->n_layers, (long long)extent[ES_DIM_COMPONENT]);
   }
   fill_layers(result);
+  for (int64_t i = 0; i < shape->n_steps; i++)
+    ((double *)result->data[ES_FIELD_STEP_EPOCH])[i] = (double)shape->steps[i] / (double)shape->steps_of_epoch;
   *out = result;
   return ES_OK;
 }
@@ -341,13 +354,17 @@ bool es_result_measured(const es_result_t *result, es_field_t field, size_t inde
 void *es_result_coordinates(es_result_t *result, es_dimension_t dimension) {
   assert(es_dimension_has_values(dimension));
   if (dimension == ES_DIM_DELTA) return result->delta;
-  return dimension == ES_DIM_EPOCH ? result->epoch : result->probe_epoch;
+  if (dimension == ES_DIM_L2) return result->l2;
+  return dimension == ES_DIM_EPOCH ? result->epoch : dimension == ES_DIM_STEP ? result->step : result->probe_epoch;
 }
 
 double es_result_coordinate(const es_result_t *result, es_dimension_t dimension, int64_t index) {
   assert(es_dimension_has_values(dimension));
   if (dimension == ES_DIM_DELTA) return result->delta[index];
-  return (dimension == ES_DIM_EPOCH ? result->epoch : result->probe_epoch)[index];
+  if (dimension == ES_DIM_L2) return result->l2[index];
+  return (dimension == ES_DIM_EPOCH  ? result->epoch
+          : dimension == ES_DIM_STEP ? result->step
+                                     : result->probe_epoch)[index];
 }
 
 const char *es_result_word(const es_result_t *result, es_dimension_t dimension, int64_t index, char out[ES_NAME_MAX]) {

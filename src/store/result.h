@@ -9,12 +9,13 @@
 struct es_result {
   int64_t extent[ES_DIMENSIONS]; /* 0 for unused dimensions */
   bool groups[ES_FIELD_GROUPS];
-  es_owned_t memory;            /* owns the next five members */
+  es_owned_t memory;            /* owns the next six members */
   int32_t *epoch, *probe_epoch; /* extent[ES_DIM_EPOCH], extent[ES_DIM_PROBE_EPOCH] */
+  int32_t *step;                /* extent[ES_DIM_STEP] */
   es_layer_info_t *layers;      /* extent[ES_DIM_LAYER] */
   size_t *widths, *squares;     /* extent[ES_DIM_LAYER] + 1: sums of the widths, and of their squares, of all earlier
                                  * layers: offsets in packed fields */
-  double delta[ES_DELTAS_MAX];
+  double delta[ES_DELTAS_MAX], l2[ES_L2_MAX];
   void *data[ES_FIELDS]; /* owned; NULL for fields that the result lacks or that were not requested */
   char *text[ES_FIELDS]; /* owned; text of string fields that were read from a file, else NULL */
 };
@@ -44,7 +45,7 @@ size_t es_result_index(const es_result_t *result, es_field_t field, const int64_
 double es_result_value(const es_result_t *result, es_field_t field, const int64_t at[ES_DIMENSIONS]);
 /* False for NaN and −1, and for the fill value of uint8 fields. */
 bool es_result_measured(const es_result_t *result, es_field_t field, size_t index);
-/* All values of a dimension (int32_t for epochs, double for deltas), and one of them. */
+/* All values of a dimension (int32_t for epochs and steps, else double), and one of them. */
 void *es_result_coordinates(es_result_t *result, es_dimension_t dimension);
 double es_result_coordinate(const es_result_t *result, es_dimension_t dimension, int64_t index);
 /* An entry of a dimension of words or names. */

@@ -31,7 +31,8 @@ typedef struct es_dimension_info {
 } es_dimension_info_t;
 
 const es_dimension_info_t *es_dimension_info(es_dimension_t dimension);
-/* True for epochs and deltas: their coordinates are ascending numbers, by which merge aligns points. */
+/* True for epochs, steps, deltas and strengths: their coordinates are ascending numbers, by which merge aligns points.
+ */
 bool es_dimension_has_values(es_dimension_t dimension);
 /* Name of a split (es_split_t). */
 const char *es_split_name(int split);

@@ -25,17 +25,25 @@ static bool next_column(const es_result_t *result, column_t *column) {
   *column = (column_t){(es_field_t)field, ES_DIMENSIONS, 0};
   if (es_field_has(column->field, ES_DIM_REFERENCE)) column->dimension = ES_DIM_REFERENCE;
   if (es_field_has(column->field, ES_DIM_PROJECTION)) column->dimension = ES_DIM_PROJECTION;
+  if (es_field_has(column->field, ES_DIM_L2)) column->dimension = ES_DIM_L2;
   return true;
+}
+
+/* True if the rows are those of training steps. */
+static bool is_of_steps(const es_result_t *result) {
+  return result->data[ES_FIELD_STEP_SATURATION] != NULL;
 }
 
 static const column_t before_first = {(es_field_t)-1, ES_DIMENSIONS, 0};
 
 /* Returns "saturation", "eigenspace_overlap_previous" and the like. */
-static const char *column_name(const column_t *column, char out[2 * ES_NAME_MAX]) {
+static const char *column_name(const es_result_t *result, const column_t *column, char out[2 * ES_NAME_MAX]) {
   char word[ES_NAME_MAX];
   const char *name = es_field_info(column->field)->name;
   if (column->dimension == ES_DIMENSIONS)
     snprintf(out, 2 * ES_NAME_MAX, "%s", name);
+  else if (column->dimension == ES_DIM_L2)
+    snprintf(out, 2 * ES_NAME_MAX, "%s_%s", name, es_text_double(result->l2[column->index], word));
   else
     snprintf(out, 2 * ES_NAME_MAX, "%s_%s", name, es_dimension_word(column->dimension, column->index, word));
   return out;
@@ -103,21 +111,30 @@ typedef struct range {
 
 /* Calls `row` for each row, in the order of the dimensions. */
 typedef void row_t(es_text_t *out, const es_reader_t *reader, const int64_t at[ES_DIMENSIONS]);
+static void for_each_layer(es_text_t *out, const es_reader_t *reader, range_t deltas, int64_t at[ES_DIMENSIONS],
+                           row_t *row) {
+  for (int64_t layer = 0; layer < reader->result->extent[ES_DIM_LAYER]; layer++) {
+    if (!es_show_layer(reader, layer)) continue;
+    for (int64_t delta = deltas.first; delta <= deltas.last; delta++) {
+      at[ES_DIM_LAYER] = layer;
+      at[ES_DIM_DELTA] = delta;
+      row(out, reader, at);
+    }
+  }
+}
+
 static void for_each_row(es_text_t *out, const es_reader_t *reader, range_t deltas, row_t *row) {
   const es_result_t *result = reader->result;
-  for (int split = 0; split < ES_SPLITS; split++) {
+  for (int64_t step = 0; is_of_steps(result) && step < result->extent[ES_DIM_STEP]; step++) {
+    if (es_show_has_step(result, step))
+      for_each_layer(out, reader, deltas, (int64_t[ES_DIMENSIONS]){[ES_DIM_STEP] = step}, row);
+  }
+  for (int split = 0; !is_of_steps(result) && split < ES_SPLITS; split++) {
     for (int64_t epoch = 0; epoch < result->extent[ES_DIM_EPOCH]; epoch++) {
       bool has = false;
       for (int i = 0; i < ES_FIELDS && !has; i++) has = has_numbers(result, (es_field_t)i, split, epoch);
-      if (!has) continue;
-      for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) {
-        if (!es_show_layer(reader, layer)) continue;
-        for (int64_t delta = deltas.first; delta <= deltas.last; delta++) {
-          const int64_t at[ES_DIMENSIONS] = {
-              [ES_DIM_SPLIT] = split, [ES_DIM_EPOCH] = epoch, [ES_DIM_LAYER] = layer, [ES_DIM_DELTA] = delta};
-          row(out, reader, at);
-        }
-      }
+      int64_t at[ES_DIMENSIONS] = {[ES_DIM_SPLIT] = split, [ES_DIM_EPOCH] = epoch};
+      if (has) for_each_layer(out, reader, deltas, at, row);
     }
   }
 }
@@ -143,7 +160,10 @@ static void csv_row(es_text_t *out, const es_reader_t *reader, const int64_t at[
     es_text_append(out, ",");
     es_text_append_csv(out, value != NULL ? value : "");
   }
-  es_text_append(out, ",%s,%d,", es_split_name((int)at[ES_DIM_SPLIT]), (int)result->epoch[at[ES_DIM_EPOCH]]);
+  if (is_of_steps(result))
+    es_text_append(out, ",%d,", (int)result->step[at[ES_DIM_STEP]]);
+  else
+    es_text_append(out, ",%s,%d,", es_split_name((int)at[ES_DIM_SPLIT]), (int)result->epoch[at[ES_DIM_EPOCH]]);
   es_text_append_csv(out, result->layers[at[ES_DIM_LAYER]].name);
   es_text_append(out, ",%s", es_text_double(result->delta[at[ES_DIM_DELTA]], delta));
   for (column_t column = before_first; next_column(result, &column);) {
@@ -159,10 +179,10 @@ static void show_csv(es_text_t *out, const es_reader_t *reader, range_t deltas) 
   char name[ES_NAME_MAX];
   es_text_append(out, "point_id");
   while (next_axis(&axes, name)) es_text_append(out, ",%s", name);
-  es_text_append(out, ",split,epoch,layer,delta");
+  es_text_append(out, ",%s,layer,delta", is_of_steps(reader->result) ? "step" : "split,epoch");
   for (column_t column = before_first; next_column(reader->result, &column);) {
     char heading[2 * ES_NAME_MAX];
-    es_text_append(out, ",%s", column_name(&column, heading));
+    es_text_append(out, ",%s", column_name(reader->result, &column, heading));
   }
   es_text_append(out, "\n");
   for_each_row(out, reader, deltas, csv_row);
@@ -172,14 +192,19 @@ static void json_row(es_text_t *out, const es_reader_t *reader, const int64_t at
   const es_result_t *result = reader->result;
   char delta[32];
   bool first = out->length > 0 && out->data[out->length - 1] == '[';
-  es_text_append(out, "%s\n    {\"split\": \"%s\", \"epoch\": %d, \"layer\": ", first ? "" : ",",
-                 es_split_name((int)at[ES_DIM_SPLIT]), (int)result->epoch[at[ES_DIM_EPOCH]]);
+  es_text_append(out, "%s\n    {", first ? "" : ",");
+  if (is_of_steps(result))
+    es_text_append(out, "\"step\": %d", (int)result->step[at[ES_DIM_STEP]]);
+  else
+    es_text_append(out, "\"split\": \"%s\", \"epoch\": %d", es_split_name((int)at[ES_DIM_SPLIT]),
+                   (int)result->epoch[at[ES_DIM_EPOCH]]);
+  es_text_append(out, ", \"layer\": ");
   es_text_append_quoted(out, result->layers[at[ES_DIM_LAYER]].name);
   es_text_append(out, ", \"delta\": %s", es_text_double(result->delta[at[ES_DIM_DELTA]], delta));
   for (column_t column = before_first; next_column(result, &column);) {
     char heading[2 * ES_NAME_MAX];
     size_t index;
-    es_text_append(out, ", \"%s\": ", column_name(&column, heading));
+    es_text_append(out, ", \"%s\": ", column_name(result, &column, heading));
     if (find_cell(result, &column, at, &index))
       append_value(out, result, column.field, index, true);
     else
@@ -218,27 +243,47 @@ es_code_t es_show_layers(es_reader_t *reader, const char *layer) {
   return es_reader_no_layer(reader, layer, result->layers[0].name, result->layers[n - 1].name);
 }
 
+/* The fields to read. Spectra and per-class values are left to programs that read HDF5. Rows of steps repeat constants
+ * of layers; the table of steps also shows the outcome. */
+static bool is_wanted(es_field_t field, bool steps, bool table) {
+  const es_field_info_t *info = es_field_info(field);
+  if (es_field_is_packed(field) || es_field_has(field, ES_DIM_CLASS)) return false;
+  if (!steps) return !es_field_has(field, ES_DIM_STEP);
+  return es_field_has(field, ES_DIM_STEP) || (info->rank == 1 && info->dimensions[0] == ES_DIM_LAYER) ||
+         (table && (field == ES_FIELD_SECONDS || field == ES_FIELD_ACCURACY));
+}
+
+static void show(es_text_t *out, const es_reader_t *reader, es_show_format_t format, double delta, int64_t at) {
+  const range_t all = {0, reader->result->extent[ES_DIM_DELTA] - 1}, one = {at, at};
+  if (format == ES_SHOW_CSV)
+    show_csv(out, reader, delta == ES_DELTA_ANY ? all : one);
+  else if (format == ES_SHOW_JSON)
+    show_json(out, reader, delta == ES_DELTA_ANY ? all : one);
+  else if (is_of_steps(reader->result))
+    es_show_steps(out, reader, at);
+  else
+    es_show_table(out, reader, at);
+}
+
 es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t format, double delta, const char *layer,
                          es_status_t *status) {
+  return es_result_show_rows(out, path, &(es_show_rows_t){format, delta, layer, false}, status);
+}
+
+es_code_t es_result_show_rows(es_text_t *out, const char *path, const es_show_rows_t *rows, es_status_t *status) {
   bool wanted[ES_FIELDS];
   es_reader_t reader;
-  /* Spectra and per-class values are left to programs that read HDF5. */
-  for (int i = 0; i < ES_FIELDS; i++) {
-    wanted[i] = !es_field_is_packed((es_field_t)i) && !es_field_has((es_field_t)i, ES_DIM_CLASS);
-  }
+  for (int i = 0; i < ES_FIELDS; i++) wanted[i] = is_wanted((es_field_t)i, rows->steps, rows->format == ES_SHOW_TABLE);
   int64_t at = 0;
   es_code_t code = es_reader_load(&reader, path, wanted, status);
-  if (code == ES_OK) code = es_reader_delta(&reader, delta, &at);
-  if (code == ES_OK) code = es_show_layers(&reader, layer);
+  if (code == ES_OK && rows->steps && !es_result_has(reader.result, ES_GROUP_STEPS))
+    code = es_fail(status, ES_INPUT, STORE_STAGE,
+                   "%s: has no measurements after training steps; a job with measure: {steps: {log: 20}} makes them",
+                   path);
+  if (code == ES_OK) code = es_reader_delta(&reader, rows->delta, &at);
+  if (code == ES_OK) code = es_show_layers(&reader, rows->layer);
   if (code == ES_OK) {
-    const range_t deltas =
-        delta == ES_DELTA_ANY ? (range_t){0, reader.result->extent[ES_DIM_DELTA] - 1} : (range_t){at, at};
-    if (format == ES_SHOW_CSV)
-      show_csv(out, &reader, deltas);
-    else if (format == ES_SHOW_JSON)
-      show_json(out, &reader, deltas);
-    else
-      es_show_table(out, &reader, at);
+    show(out, &reader, rows->format, rows->delta, at);
     if (out->failed) code = es_fail(status, ES_SYSTEM, STORE_STAGE, "%s: cannot be shown: out of memory", path);
   }
   es_reader_destroy(&reader);

@@ -4,8 +4,12 @@
 #include <string.h>
 
 es_show_columns_t es_show_choose(const es_result_t *result, es_show_has_t *has, const void *context, int room) {
+  return es_show_choose_among(result->extent[ES_DIM_EPOCH], has, context, room);
+}
+
+es_show_columns_t es_show_choose_among(int64_t n_epochs, es_show_has_t *has, const void *context, int room) {
   es_show_columns_t columns = {0};
-  int64_t n_epochs = result->extent[ES_DIM_EPOCH], seen = 0;
+  int64_t seen = 0;
   if (room > ES_SHOW_COLUMNS) room = ES_SHOW_COLUMNS;
   for (int64_t epoch = 0; epoch < n_epochs; epoch++) columns.of += has(context, epoch);
   int64_t n = columns.of < room ? columns.of : room;
@@ -37,8 +41,7 @@ void es_show_left_out(es_text_t *out, const es_show_columns_t *columns) {
   if (columns->n < columns->of) es_text_append(out, ", %d of %lld epochs", columns->n, (long long)columns->of);
 }
 
-/* Letter of the most serious flag, ' ' for none. */
-static char flag_letter(uint8_t flags) {
+char es_show_flag(uint8_t flags) {
   return (flags & ES_FLAG_NONFINITE) != 0      ? 'n'
          : (flags & ES_FLAG_UNSOLVED) != 0     ? 's'
          : (flags & ES_FLAG_DEAD) != 0         ? 'd'
@@ -47,7 +50,7 @@ static char flag_letter(uint8_t flags) {
                                                : ' ';
 }
 
-static void append_saturation(es_text_t *out, double value, char letter) {
+void es_show_saturation(es_text_t *out, double value, char letter) {
   if (isnan(value))
     es_text_append(out, "%*s%c", ES_SHOW_COLUMN - 1, "-", letter);
   else
@@ -75,6 +78,7 @@ void es_show_name(es_text_t *out, const char *name, int width) {
 static int64_t last_probes(const es_result_t *result, int split) {
   const int64_t n_layers = result->extent[ES_DIM_LAYER];
   const double *values = result->data[ES_FIELD_PROBE_ACCURACY];
+  if (values == NULL) return -1;
   for (int64_t probe = result->extent[ES_DIM_PROBE_EPOCH] - 1; probe >= 0; probe--) {
     for (int64_t layer = 0; layer < n_layers; layer++) {
       if (!isnan(values[(split * result->extent[ES_DIM_PROBE_EPOCH] + probe) * n_layers + layer])) return probe;
@@ -115,34 +119,46 @@ static void append_layer(es_text_t *out, const es_result_t *result, const view_t
                                        [ES_DIM_EPOCH] = view->columns.epoch[i],
                                        [ES_DIM_LAYER] = layer,
                                        [ES_DIM_DELTA] = view->delta};
-    append_saturation(out, es_result_value(result, ES_FIELD_SATURATION, at),
-                      flag_letter(es_result_flags(result, view->split, view->columns.epoch[i], layer)));
+    es_show_saturation(out, es_result_value(result, ES_FIELD_SATURATION, at),
+                       es_show_flag(es_result_flags(result, view->split, view->columns.epoch[i], layer)));
   }
   if (view->probe >= 0) {
     const int64_t at[ES_DIMENSIONS] = {
         [ES_DIM_SPLIT] = view->split, [ES_DIM_PROBE_EPOCH] = view->probe, [ES_DIM_LAYER] = layer};
     es_text_append(out, " ");
-    append_saturation(out, es_result_value(result, ES_FIELD_PROBE_ACCURACY, at),
-                      probe_letter(result, view->probe, layer));
+    es_show_saturation(out, es_result_value(result, ES_FIELD_PROBE_ACCURACY, at),
+                       probe_letter(result, view->probe, layer));
   }
   es_show_end_line(out);
 }
 
-/* Explains the letters in use. */
-static void append_legend(es_text_t *out, const es_result_t *result, const view_t *view) {
+void es_show_legend(es_text_t *out, const char *letters) {
   static const char *const meanings[] = {
       "n  not finite: NaN or infinity in the activations", "s  unsolved: no eigensolver passed its check",
       "d  dead: the layer has no variance", "u  undersampled: fewer rows than the width of the layer + 1",
       "r  rounding: the last directions at the largest delta have less variance than rounding to bfloat16 adds"};
   for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++) {
-    bool used = false;
-    for (int column = 0; column < view->columns.n && !used; column++) {
-      for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER] && !used; layer++) {
-        used = flag_letter(es_result_flags(result, view->split, view->columns.epoch[column], layer)) == meanings[i][0];
-      }
-    }
-    if (used) es_text_append(out, "  %s%s\n", meanings[i], meanings[i][0] == 'r' ? "" : " (left out of the mean)");
+    if (strchr(letters, meanings[i][0]) != NULL)
+      es_text_append(out, "  %s%s\n", meanings[i], meanings[i][0] == 'r' ? "" : " (left out of the mean)");
   }
+}
+
+void es_show_add_letter(char letters[ES_SHOW_LETTERS], char letter) {
+  const size_t n = strlen(letters);
+  if (letter == ' ' || strchr(letters, letter) != NULL || n + 1 >= ES_SHOW_LETTERS) return;
+  letters[n] = letter;
+  letters[n + 1] = '\0';
+}
+
+/* Explains the letters in use. */
+static void append_legend(es_text_t *out, const es_result_t *result, const view_t *view) {
+  char letters[ES_SHOW_LETTERS] = "";
+  for (int column = 0; column < view->columns.n; column++) {
+    for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++)
+      es_show_add_letter(letters,
+                         es_show_flag(es_result_flags(result, view->split, view->columns.epoch[column], layer)));
+  }
+  es_show_legend(out, letters);
   bool tail = false, unconverged = false;
   for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER] && view->probe >= 0; layer++) {
     const char letter = probe_letter(result, view->probe, layer);
@@ -162,7 +178,7 @@ static void append_means(es_text_t *out, const es_result_t *result, const view_t
                                  [ES_DIM_SPLIT] = view->split,
                                  [ES_DIM_EPOCH] = view->columns.epoch[i],
                                  [ES_DIM_DELTA] = view->delta};
-    append_saturation(out, es_result_mean(result, field, at), ' ');
+    es_show_saturation(out, es_result_mean(result, field, at), ' ');
   }
   es_show_end_line(out);
 }
@@ -297,13 +313,17 @@ static void append_outcome(es_text_t *out, const es_reader_t *reader) {
   es_text_append(out, "\n");
 }
 
-void es_show_table(es_text_t *out, const es_reader_t *reader, int64_t delta) {
+void es_show_head(es_text_t *out, const es_reader_t *reader) {
   es_text_append_plain(out, es_reader_text(reader, "job_name"));
   es_text_append(out, ", point ");
   es_text_append_plain(out, es_reader_text(reader, "point_id"));
   es_text_append(out, "\n");
   append_axes(out, reader);
   append_outcome(out, reader);
+}
+
+void es_show_table(es_text_t *out, const es_reader_t *reader, int64_t delta) {
+  es_show_head(out, reader);
   for (int split = 0; split < ES_SPLITS; split++) append_split(out, reader, split, delta);
   append_scalars(out, reader->result);
 }

@@ -39,7 +39,7 @@ static hid_t field_list(es_writer_t *writer, es_field_t field, const hsize_t *ex
   }
   if (es_field_is_packed(field) || es_field_has(field, ES_DIM_PREDICTED_CLASS)) {
     es_writer_chunk(extent, info->rank, target, chunk);
-    if (info->dimensions[0] != ES_DIM_EPOCH) chunk[0] = 1;
+    if (info->dimensions[0] != ES_DIM_EPOCH && info->dimensions[0] != ES_DIM_STEP) chunk[0] = 1;
     es_writer_deflate(writer, list, info->name, info->rank, chunk);
   }
   return list;

@@ -36,8 +36,9 @@ static int64_t classes_of(const es_trainer_t *t) {
 static es_code_t build(es_trainer_t *t, es_status_t *status) {
   const es_trainer_setup_t *p = &t->setup;
   const int64_t batch = p->point->train.batch, train = p->samples[ES_TRAIN]->n, eval = p->samples[ES_EVAL]->n;
-  int64_t batches[2 * ES_SPLITS]; /* sizes that occur: full batches, and the shorter last batch of each split */
+  int64_t batches[2 * ES_SPLITS + 1]; /* sizes that occur: full batches, and shorter last ones of splits and the part */
   int n = 0;
+  if (p->part % batch) batches[n++] = p->part % batch;
   for (int split = 0; split < ES_SPLITS; split++) {
     const int64_t samples = p->samples[split]->n;
     if (samples >= batch) batches[n++] = batch;
@@ -121,6 +122,9 @@ static double matthews(const int64_t *c, int64_t classes) {
 /* Sums over the batches of an epoch, and the settings of the loop. */
 typedef struct epoch {
   es_split_t split;
+  int64_t n; /* samples */
+  const int32_t *order;
+  int64_t *confusion; /* or NULL */
   int32_t number;
   bool training;
   const es_observer_t *observer;
@@ -159,7 +163,7 @@ static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t f
   const es_trainer_setup_t *p = &t->setup;
   const es_samples_t *samples = p->samples[e->split];
   const int64_t step = (int64_t)(e->number - 1) * es_trainer_batches(t) + index;
-  batch_t batch = {samples, t->order + first, e->training ? &e->augment : NULL};
+  batch_t batch = {samples, e->order + first, e->training ? &e->augment : NULL};
   for (int64_t i = 0; i < n; i++) t->labels[i] = samples->label[batch.positions[i]];
   const es_pass_t pass = {.n = n,
                           .training = e->training,
@@ -170,7 +174,7 @@ static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t f
                           .observer = e->observer,
                           .editor = e->training ? NULL : t->editor,
                           .profile = e->training ? p->profile : NULL,
-                          .confusion = t->confusion};
+                          .confusion = e->confusion};
   es_loss_t loss;
   es_model_forward(t->model, &pass, signal_of(t, samples), &loss);
   if (loss.signal >= lost) return agree_on_images(t, samples, status);
@@ -188,26 +192,26 @@ static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t f
   es_optimizer_step(&t->optimizer, es_model_parameters(t->model), es_model_gradients(t->model), e->rate, step + 1);
   es_model_changed(t->model);
   if (p->profile) p->profile[ES_KIND_UPDATE] += es_clock() - start;
-  return ES_OK;
+  return p->after_step ? p->after_step(p->step_context, step + 1, status) : ES_OK;
 }
 
 static es_code_t run_epoch(es_trainer_t *t, epoch_t *e, es_epoch_stats_t *stats, es_status_t *status) {
   const double start = es_clock();
   const es_trainer_setup_t *p = &t->setup;
   const int64_t batch = p->point->train.batch, classes = classes_of(t);
-  int64_t n = p->samples[e->split]->n;
+  int64_t n = e->n;
   if (p->most_batches > 0 && n > p->most_batches * batch) n = p->most_batches * batch;
-  memset(t->confusion, 0, (size_t)(classes * classes) * sizeof *t->confusion);
+  if (e->confusion) memset(e->confusion, 0, (size_t)(classes * classes) * sizeof *e->confusion);
   for (int64_t first = 0; first < n; first += batch)
     ES_TRY(run_batch(t, e, first / batch, first, n - first < batch ? n - first : batch, status));
   if (es_dataset_is_streamed(p->samples[e->split]->dataset)) /* failures of the last batch */
     ES_TRY(agree_on_images(t, p->samples[e->split], status));
-  if (p->group->size > 1)
-    ES_MPI(MPI_Allreduce(MPI_IN_PLACE, t->confusion, (int)(classes * classes), MPI_INT64_T, MPI_SUM, p->group->comm));
+  if (e->confusion && p->group->size > 1)
+    ES_MPI(MPI_Allreduce(MPI_IN_PLACE, e->confusion, (int)(classes * classes), MPI_INT64_T, MPI_SUM, p->group->comm));
   *stats = (es_epoch_stats_t){.loss = e->sum.loss / (double)n,
                               .accuracy = e->sum.correct / (double)n,
                               .top5_accuracy = e->sum.top5 / (double)n,
-                              .mcc = matthews(t->confusion, classes),
+                              .mcc = e->confusion ? matthews(e->confusion, classes) : NAN,
                               .learning_rate = e->rate,
                               .seconds = es_clock() - start,
                               .images = n};
@@ -217,20 +221,46 @@ static es_code_t run_epoch(es_trainer_t *t, epoch_t *e, es_epoch_stats_t *stats,
 es_code_t es_trainer_epoch(es_trainer_t *t, int32_t number, const es_observer_t *observer, es_epoch_stats_t *stats,
                            es_status_t *status) {
   const es_point_t *point = t->setup.point;
-  epoch_t e = {.split = ES_TRAIN, .number = number, .training = true, .observer = observer};
+  const int64_t n = t->setup.samples[ES_TRAIN]->n;
+  epoch_t e = {.split = ES_TRAIN,
+               .n = n,
+               .order = t->order,
+               .confusion = t->confusion,
+               .number = number,
+               .training = true,
+               .observer = observer};
   e.augment = (es_augment_t){point->train.augment, point->seed, (uint64_t)number};
   e.rate = es_learning_rate(&point->train, number, &t->optimizer.plateau);
-  es_random_permutation(point->seed, (uint64_t)number, t->setup.samples[ES_TRAIN]->n, t->order);
+  es_random_permutation(point->seed, (uint64_t)number, n, t->order);
+  if (number == 1 && t->setup.after_step) ES_TRY(t->setup.after_step(t->setup.step_context, 0, status));
   return run_epoch(t, &e, stats, status);
+}
+
+/* Runs samples of a split in inference mode. */
+static es_code_t evaluate(es_trainer_t *t, epoch_t *e, es_epoch_stats_t *stats, es_status_t *status) {
+  e->rate = e->number > 0 && !t->setup.inference
+                ? es_learning_rate(&t->setup.point->train, e->number, &t->optimizer.plateau)
+                : NAN;
+  return run_epoch(t, e, stats, status);
 }
 
 es_code_t es_trainer_evaluate(es_trainer_t *t, es_split_t split, int32_t number, const es_observer_t *observer,
                               es_epoch_stats_t *stats, es_status_t *status) {
-  epoch_t e = {.split = split, .number = number, .observer = observer};
-  e.rate =
-      number > 0 && !t->setup.inference ? es_learning_rate(&t->setup.point->train, number, &t->optimizer.plateau) : NAN;
-  for (int64_t i = 0; i < t->setup.samples[split]->n; i++) t->order[i] = (int32_t)i;
-  return run_epoch(t, &e, stats, status);
+  const int64_t n = t->setup.samples[split]->n;
+  for (int64_t i = 0; i < n; i++) t->order[i] = (int32_t)i;
+  return evaluate(
+      t,
+      &(epoch_t){
+          .split = split, .n = n, .order = t->order, .confusion = t->confusion, .number = number, .observer = observer},
+      stats, status);
+}
+
+es_code_t es_trainer_evaluate_part(es_trainer_t *t, const es_trainer_part_t *part, int32_t number,
+                                   const es_observer_t *observer, es_epoch_stats_t *stats, es_status_t *status) {
+  return evaluate(
+      t,
+      &(epoch_t){.split = part->split, .n = part->n, .order = part->positions, .number = number, .observer = observer},
+      stats, status);
 }
 
 void es_trainer_observe(es_trainer_t *t, int32_t epoch, const es_epoch_stats_t *eval) {

@@ -1,5 +1,5 @@
 /* A small result of all groups for the tests of the store: 3 epochs (0 unmeasured in the train split), 3 layers, 2
- * deltas, 4 classes, probes after epochs 0 and 2. */
+ * deltas, 4 classes, probes after epochs 0 and 2, 5 measured steps. */
 #ifndef ES_TEST_UNIT_STORE_EXAMPLE_H
 #define ES_TEST_UNIT_STORE_EXAMPLE_H
 
@@ -16,7 +16,9 @@ enum {
   EXAMPLE_DELTAS = 2,
   EXAMPLE_COMPONENTS = 8,
   EXAMPLE_CLASSES = 4,
-  EXAMPLE_PROBES = 2
+  EXAMPLE_PROBES = 2,
+  EXAMPLE_STEPS = 5,
+  EXAMPLE_STRENGTHS = 3
 };
 
 static const es_layer_info_t EXAMPLE_LAYER[EXAMPLE_LAYERS] = {
@@ -39,8 +41,8 @@ static const es_layer_info_t EXAMPLE_LAYER[EXAMPLE_LAYERS] = {
 };
 
 static const char *const EXAMPLE_DIMENSION[ES_DIMENSIONS] = {
-    "split",           "epoch",       "layer",     "delta",      "component",    "class",
-    "predicted_class", "probe_epoch", "reference", "projection", "layer_or_all", "feature"};
+    "split",       "epoch",     "layer",      "delta",        "component", "class", "predicted_class",
+    "probe_epoch", "reference", "projection", "layer_or_all", "feature",   "step",  "l2"};
 static const int64_t EXAMPLE_EXTENT[ES_DIMENSIONS] = {2,
                                                       EXAMPLE_EPOCHS,
                                                       EXAMPLE_LAYERS,
@@ -52,7 +54,9 @@ static const int64_t EXAMPLE_EXTENT[ES_DIMENSIONS] = {2,
                                                       2,
                                                       2,
                                                       EXAMPLE_LAYERS + 1,
-                                                      EXAMPLE_COMPONENTS};
+                                                      EXAMPLE_COMPONENTS,
+                                                      EXAMPLE_STEPS,
+                                                      EXAMPLE_STRENGTHS};
 
 static inline void example_axis(es_point_t *point, const char *name, const char *text, double number) {
   es_axis_value_t *axis = &point->axes[point->n_axes++];
@@ -87,11 +91,19 @@ static inline es_result_shape_t example_plain_shape(int n_layers) {
 
 /* Shape with all groups. */
 static inline es_result_shape_t example_shape(void) {
-  static const int32_t probe_epochs[EXAMPLE_PROBES] = {0, 2};
+  static const int32_t probe_epochs[EXAMPLE_PROBES] = {0, 2}, steps[EXAMPLE_STEPS] = {0, 1, 2, 7, 20};
   es_result_shape_t shape = example_plain_shape(EXAMPLE_LAYERS);
+  static es_point_t point; /* with a path of probes */
+  point = *shape.point;
+  point.probe.n_path = EXAMPLE_STRENGTHS;
+  memcpy(point.probe.path, (const double[EXAMPLE_STRENGTHS]){0.1, 1, 10}, EXAMPLE_STRENGTHS * sizeof(double));
+  shape.point = &point;
   shape.n_classes = EXAMPLE_CLASSES;
   shape.probe_epochs = probe_epochs;
   shape.n_probe_epochs = EXAMPLE_PROBES;
+  shape.steps = steps;
+  shape.n_steps = EXAMPLE_STEPS;
+  shape.steps_of_epoch = 10;
   shape.eigenspace = shape.eigenvectors = shape.projection = shape.weights = shape.classes = true;
   return shape;
 }

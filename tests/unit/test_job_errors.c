@@ -213,7 +213,8 @@ static const bad_job_t settings[] = {
      "job.yaml:3: probe.epochs must be in ascending order without repetitions; 1 is out of order"},
     {JOB "probe: {epochs: sometimes}\n", NULL,
      "job.yaml:3: probe.epochs must be none, last, all or a list of epochs, not \"sometimes\""},
-    {JOB "probe: {l2: 0}\n", NULL, "job.yaml:3: probe.l2 must be a number above 0, not \"0\""},
+    {JOB "probe: {l2: 0}\n", NULL,
+     "job.yaml:3: probe.l2 must be a number above 0, or an ascending list of them, not \"0\""},
     {JOB "probe: {gap: 0}\n", NULL, "job.yaml:3: probe.gap must be a number above 0, at most 1, not \"0\""},
     {JOB "probe: {gap: 1.5}\n", NULL, "job.yaml:3: probe.gap must be a number above 0, at most 1, not \"1.5\""},
     {JOB "probe: {gap: tight}\n", NULL, "job.yaml:3: probe.gap must be a number above 0, at most 1, not \"tight\""},
@@ -274,7 +275,7 @@ static const bad_job_t sets[] = {
      "measure.method, "
      "measure.convention, measure.solver, measure.eigenspace, measure.projection, measure.weights, "
      "measure.similarity, measure.similarity_samples, measure.classes, "
-     "measure.units, measure.dormant, measure.gradients, probe.pool, "
+     "measure.units, measure.dormant, measure.gradients, measure.step_samples, probe.pool, "
      "probe.l2, probe.samples, "
      "probe.tail, probe.gap"},
     {"name: x\ngrid: [{dataset: fashion-mnist, model: vgg11}]", "grid.seed=1",

@@ -27,7 +27,7 @@ static const bad_job_t grid[] = {
      "measure.method, "
      "measure.convention, measure.solver, measure.eigenspace, measure.projection, measure.weights, "
      "measure.similarity, measure.similarity_samples, measure.classes, "
-     "measure.units, measure.dormant, measure.gradients, probe.pool, "
+     "measure.units, measure.dormant, measure.gradients, measure.step_samples, probe.pool, "
      "probe.l2, probe.samples, "
      "probe.tail, probe.gap"},
     {AXIS("train.epoch: 1"), NULL, "job.yaml:3: unknown key \"train.epoch\" in grid; did you mean \"train.epochs\"?"},
