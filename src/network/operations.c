@@ -53,7 +53,8 @@ static void add_affine(es_builder_t *b, es_node_t *node, const es_settings_t *s)
 
 /* Fan of an initialiser for a weight with these numbers of inputs and outputs of a unit. */
 static int64_t fan_of(es_initialiser_t init, int64_t in, int64_t out) {
-  return init == ES_INIT_KAIMING_FAN_OUT ? out : init == ES_INIT_XAVIER ? in + out : in;
+  const bool of_out = init == ES_INIT_KAIMING_FAN_OUT || init == ES_INIT_UNIFORM_FAN_OUT;
+  return of_out ? out : init == ES_INIT_XAVIER ? in + out : in;
 }
 
 /* ---- sliding windows ---- */
@@ -62,9 +63,9 @@ enum { JUMP_MOST = 1 << 20 }; /* input pixels; no image is larger */
 
 /* Number of window positions on an axis of n positions; 0 if the window does not fit. */
 static int32_t positions(int32_t n, es_window_t w, bool ceil) {
-  const int32_t room = n + 2 * w.padding - w.dilation * (w.kernel - 1) - 1;
+  const int32_t room = n + 2 * w.padding - w.dilation * (w.kernel - 1) - 1 + (ceil ? w.stride - 1 : 0);
   if (room < 0) return 0;
-  int32_t out = (room + (ceil ? w.stride - 1 : 0)) / w.stride + 1;
+  int32_t out = room / w.stride + 1;
   if (ceil && (out - 1) * w.stride >= n + w.padding) out--; /* each window begins inside the input or before it */
   return out;
 }
