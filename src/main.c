@@ -27,7 +27,7 @@ static const command_t commands[] = {
      "pack job, results, versions and checksums as an RO-Crate; check one"},
     {"data", es_cli_data, "info|pack|synth",
      "describe a dataset; pack JPEG and PNG files, or synthetic images, into one file"},
-    {"model", es_cli_model, "show|run", "list the layers of a network; compute logits of images"},
+    {"model", es_cli_model, "list|show|run", "list networks and the layers of one; compute logits of images"},
     {"checkpoint", es_cli_checkpoint, "info|export|import", "show weights and exchange them with PyTorch"},
     {"weights", es_cli_weights, "FILE.safetensors...",
      "compute norms, power laws and distances of the matrices in files of weights"},

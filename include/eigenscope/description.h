@@ -10,8 +10,9 @@
 #include "eigenscope/text.h"
 
 enum {
-  ES_PARAMETERS_MAX = 16,    /**< parameters of a description */
+  ES_PARAMETERS_MAX = 32,    /**< parameters of a description */
   ES_FACTORS_MAX = 4,        /**< names in one product */
+  ES_TERMS_MAX = 8,          /**< products in one sum */
   ES_ITEM_TENSORS = 4,       /**< tensors of one item */
   ES_ITEMS_READ_MAX = 20000, /**< items of a description as written */
   ES_ITEMS_RUN_MAX = 65536,  /**< items with repetitions written out */
@@ -19,13 +20,20 @@ enum {
   ES_LAYERS_MAX = 512,       /**< convolutions and linear layers */
   ES_LEVELS_MAX = 12         /**< items inside items */
 };
-enum { ES_FACTOR_CLASSES = -1 };
+/** Factors that are no parameters: the number of classes, and the number of the repetition from 0. */
+enum { ES_FACTOR_CLASSES = -1, ES_FACTOR_REPETITION = -2 };
 
-/** A number: a constant times parameters and the number of classes. */
-typedef struct es_amount {
+/** A constant times parameters. */
+typedef struct es_term {
   double value;
   int32_t n;
-  int32_t factors[ES_FACTORS_MAX]; /**< index of a parameter, or ES_FACTOR_CLASSES */
+  int32_t factors[ES_FACTORS_MAX]; /**< index of a parameter, or ES_FACTOR_... */
+} es_term_t;
+
+/** A number: a sum of terms. */
+typedef struct es_amount {
+  int32_t n;
+  const es_term_t *terms;
 } es_amount_t;
 
 typedef enum es_item_setting {
@@ -54,6 +62,8 @@ typedef enum es_item_setting {
   ES_SET_COUNT_PADDING,
   ES_SET_FIXED,
   ES_SET_SCALED,
+  ES_SET_LEAST,
+  ES_SET_SKIP,
   ES_SET_INIT,
   ES_SET_BIAS_INIT,
   ES_ITEM_SETTINGS
@@ -104,7 +114,7 @@ typedef struct es_item_value {
 
 typedef struct es_item es_item_t;
 typedef struct es_item_list {
-  es_item_t *first;
+  es_item_t *first, *last;
   int32_t n, line;
 } es_item_list_t;
 
@@ -161,6 +171,8 @@ bool es_item_name_is_good(const char *name);
 void es_description_print(const es_description_t *description, int indent, es_text_t *out);
 /** The axis "model.depth" sets the parameter `depth`. NULL if the name is no such axis. */
 const char *es_description_axis(const char *axis);
+/** True if the number depends on this factor. */
+bool es_amount_has(const es_amount_t *amount, int32_t factor);
 /** Index of a parameter, or −1. */
 int es_description_parameter(const es_description_t *description, const char *name);
 

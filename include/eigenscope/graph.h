@@ -62,7 +62,11 @@ typedef enum es_initialiser {
   ES_INIT_UNIFORM_FAN_IN,  /**< uniform in ±1/√fan_in: PyTorch's default weight and bias of a linear layer */
   ES_INIT_NORMAL_002,      /**< normal, deviation 0.02 */
   ES_INIT_XAVIER,          /**< uniform in ±√(6/(fan_in + fan_out)); `fan` is the sum */
-  ES_INIT_VALUE            /**< `value` */
+  ES_INIT_VALUE,           /**< `value` */
+  ES_INIT_KAIMING_FAN_IN,  /**< normal, deviation √(2 / fan_in) */
+  ES_INIT_KAIMING_UNIFORM, /**< uniform in ±√(6 / fan_in) */
+  ES_INIT_UNIFORM_FAN_OUT, /**< uniform in ±1/√fan_out */
+  ES_INIT_LECUN            /**< normal, deviation √(1 / fan_in) */
 } es_initialiser_t;
 
 /** A parameter or a running statistic. */

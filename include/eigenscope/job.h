@@ -55,8 +55,8 @@ es_code_t es_job_parse_with(es_job_t **out, const char *text, size_t size, const
 void es_job_files(const es_job_t *job, es_text_t *out);
 /** Reads the file and calls es_job_parse. */
 es_code_t es_job_load(es_job_t **out, const char *path, const char *const *sets, int n_sets, es_status_t *status);
-/** Like es_job_load, but the file may also be that of a description of a network: it becomes a job named "model" with
- * one point, whose model has the name of the file. */
+/** Like es_job_load, but the file may also be that of a description of a network, or `path` the name of a built-in or
+ * shipped model: it becomes a job named "model" with one point, whose model has the name of the file. */
 es_code_t es_job_load_model(es_job_t **out, const char *path, const char *const *sets, int n_sets, es_status_t *status);
 void es_job_destroy(es_job_t *job);
 

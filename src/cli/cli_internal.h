@@ -50,8 +50,8 @@ es_code_t es_cli_own_path(char out[ES_PATH_MAX], es_status_t *status);
 /* The help page of each command, defined in the command's own file. */
 extern const es_page_t es_page_plan, es_page_run, es_page_status, es_page_search, es_page_merge, es_page_show,
     es_page_report, es_page_watch, es_page_data_info, es_page_data_pack, es_page_data_synth, es_page_checkpoint_info,
-    es_page_checkpoint_export, es_page_checkpoint_import, es_page_model_run, es_page_model_show, es_page_weights,
-    es_page_similarity, es_page_export, es_page_doctor, es_page_bench_train, es_page_bench_covariance,
+    es_page_checkpoint_export, es_page_checkpoint_import, es_page_model_list, es_page_model_run, es_page_model_show,
+    es_page_weights, es_page_similarity, es_page_export, es_page_doctor, es_page_bench_train, es_page_bench_covariance,
     es_page_bench_spectrum, es_page_bench_probe, es_page_version;
 
 /* checkpoint_checks.c: appends the built-in architecture (and options) of a file, as "vgg11 {head: torchvision}, width
@@ -72,6 +72,7 @@ es_code_t es_cli_follow(const es_plan_t *plan, const es_selection_t *selection, 
 int es_cli_checkpoint_import(int argc, char **argv);
 int es_cli_checkpoint_export(int argc, char **argv);
 int es_cli_data_pack(int argc, char **argv);
+int es_cli_model_list(int argc, char **argv);
 int es_cli_model_run(int argc, char **argv);
 int es_cli_model_show(int argc, char **argv);
 

@@ -16,6 +16,7 @@ static const es_page_t *const pages[] = {
     &es_page_data_info,
     &es_page_data_pack,
     &es_page_data_synth,
+    &es_page_model_list,
     &es_page_model_show,
     &es_page_checkpoint_info,
     &es_page_checkpoint_export,

@@ -11,9 +11,9 @@ static const char usage[] =
     "eigenscope model show JOB [MODEL] [--width W] [--classes C] [--resolution R] [--format table|json|dot]\n\n"
     "Shows the operations of a network with the shape of their output, parameters, multiply-adds and receptive field. "
     "JOB is a\n"
-    "job file, the file of a description (a mapping with layers), or a built-in model such as resnet18. For a job, "
-    "width,\n"
-    "classes and resolution are those of its first point with this model.";
+    "job file, the file of a description (a mapping with layers), or a name of eigenscope model list such as "
+    "resnet18. For\n"
+    "a job, width, classes and resolution are those of its first point with this model.";
 static const es_option_t options[] = {
     {"--width", "W", false, "factor of the channels, as in 1/4 (default: that of the job, else 1)"},
     {"--classes", "C", false, "number of classes (default: those of the job, else 10)"},
@@ -179,19 +179,6 @@ static void print_dot(const es_point_t *point, const es_graph_t *graph, es_text_
 
 /* ---- finding the network ---- */
 
-static es_code_t load(const es_arguments_t *a, es_job_t **job, es_status_t *status) {
-  const char *const *sets, *path = es_arguments_positional(a, 0);
-  const int n_sets = es_arguments_all(a, "--set", &sets);
-  es_model_spec_t builtin;
-  es_text_t text = {0};
-  if (es_file_exists(path) || !es_model_spec_builtin(&builtin, path))
-    return es_job_load_model(job, path, sets, n_sets, status);
-  es_text_append(&text, "{name: model, grid: {dataset: fashion-mnist, model: %s}}", path);
-  es_job_parse(job, es_text_get(&text), text.length, path, sets, n_sets, status);
-  es_text_destroy(&text);
-  return status->code;
-}
-
 /* Finds the first point with the model, or with the only model of the job. */
 static es_code_t find_point(const es_job_t *job, const es_grid_t *grid, const char *model, es_point_t *out,
                             es_status_t *status) {
@@ -260,7 +247,11 @@ static int show(const es_arguments_t *a, es_status_t *status) {
   int format = 0;
   while (said && format < 3 && strcmp(said, names[format]) != 0) format++;
   if (format == 3) return es_fail(status, ES_INPUT, "model", "--format %.100s: must be table, json or dot", said);
-  if (load(a, &job, status) != ES_OK || es_grid_create(&grid, job, status) != ES_OK) goto out;
+  const char *const *sets;
+  const int n_sets = es_arguments_all(a, "--set", &sets);
+  if (es_job_load_model(&job, es_arguments_positional(a, 0), sets, n_sets, status) != ES_OK ||
+      es_grid_create(&grid, job, status) != ES_OK)
+    goto out;
   const bool is_job = strcmp(es_job_name(job), "model") != 0;
   if (find_point(job, grid, es_arguments_positional(a, 1), &point, status) != ES_OK) goto out;
   if (complete(a, is_job, &point, status) != ES_OK) goto out;

@@ -157,6 +157,7 @@ static es_code_t read_block(es_job_t *job, int index, es_status_t *status) {
   es_block_t *block = &job->blocks[index];
   const int before = es_faults_count(job->tree.faults);
   int extra = 0;
+  ES_TRY(es_models_ship(job, es_yaml_find(block->node, "model"), status));
   block->axes = es_tree_allocate(&job->tree, (size_t)block->node->n, sizeof *block->axes);
   if (block->axes == NULL) return es_tree_no_memory(&job->tree, status);
   for (const es_yaml_t *node = block->node->first; node != NULL; node = node->next) {

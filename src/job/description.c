@@ -71,6 +71,7 @@ static int list_of(const es_item_row_t *row, const char *key) {
   const bool layers = strcmp(key, "layers") == 0;
   if (row->kind == ES_ITEM_PARALLEL) return strcmp(key, "branches") == 0 ? 0 : -1;
   if (row->kind == ES_ITEM_RESIDUAL && strcmp(key, "shortcut") == 0) return 1;
+  if (row->kind == ES_ITEM_REPEAT && strcmp(key, "first") == 0) return 1;
   return row->kind >= ES_ITEM_REPEAT && layers ? 0 : -1;
 }
 
@@ -82,8 +83,9 @@ static bool may_have(const es_item_row_t *row, const char *key) {
 
 static es_code_t refuse_key(const es_items_reader_t *r, const es_yaml_t *node, const es_item_row_t *row,
                             es_status_t *status) {
-  static const char *const others[] = {"name", "from", "tensors", "layers", "shortcut", "branches"};
-  const char *names[ES_ITEM_SETTINGS + 6];
+  static const char *const others[] = {"name", "from", "tensors", "layers", "first", "shortcut", "branches"};
+  enum { OTHERS = sizeof others / sizeof *others };
+  const char *names[ES_ITEM_SETTINGS + OTHERS];
   char known[400] = "", excerpt[ES_EXCERPT_MAX];
   const es_yaml_t shown = {.kind = ES_NODE_SCALAR, .plain = true, .text = node->key};
   size_t length = 0;
@@ -91,7 +93,7 @@ static es_code_t refuse_key(const es_items_reader_t *r, const es_yaml_t *node, c
   for (int i = 0; i < ES_ITEM_SETTINGS; i++) {
     if (row->settings >> i & 1) names[n++] = es_item_setting((es_item_setting_t)i)->word;
   }
-  for (int i = 0; i < 6; i++) {
+  for (int i = 0; i < OTHERS; i++) {
     if (may_have(row, others[i]) || list_of(row, others[i]) >= 0) names[n++] = others[i];
   }
   for (int i = 0; i < n; i++)
@@ -123,8 +125,8 @@ static es_code_t read_branches(es_items_reader_t *r, const es_yaml_t *node, int 
 
 static es_code_t read_lists(es_items_reader_t *r, const es_yaml_t *map, int level, es_item_t *item,
                             es_status_t *status) {
-  static const char *const keys[] = {"layers", "shortcut"};
   const es_item_row_t *row = item->row;
+  const char *const keys[] = {"layers", row->kind == ES_ITEM_REPEAT ? "first" : "shortcut"};
   if (row->kind < ES_ITEM_REPEAT) return ES_OK;
   const es_yaml_t *first = es_yaml_find(map, row->kind == ES_ITEM_PARALLEL ? "branches" : "layers");
   if (!first)
@@ -135,7 +137,7 @@ static es_code_t read_lists(es_items_reader_t *r, const es_yaml_t *map, int leve
   if (!lists) return es_tree_no_memory(r->tree, status);
   item->lists = lists;
   for (int i = 0; i < 2; i++) {
-    const es_yaml_t *list = es_yaml_find(map, keys[i]);
+    const es_yaml_t *list = list_of(row, keys[i]) == i ? es_yaml_find(map, keys[i]) : NULL;
     char where[80];
     snprintf(where, sizeof where, "%s.%s", row->word, keys[i]);
     if (list) ES_TRY_ALL(r->tree, read_list(r, list, where, level, &lists[item->n_lists++], status), status);
@@ -192,8 +194,6 @@ static es_code_t check_required(const es_items_reader_t *r, const es_yaml_t *nod
   if (row->joins && item->n_from < 2)
     return es_yaml_fail(r->tree, node, status, "%s has no from; it needs the names of its inputs, as in %s", row->word,
                         row->example);
-  if (row->kind == ES_ITEM_SCOPE && !item->name)
-    return es_yaml_fail(r->tree, node, status, "scope has no name; it needs one, as in %s", row->example);
   return ES_OK;
 }
 
@@ -251,10 +251,84 @@ static es_code_t read_item(es_items_reader_t *r, const es_yaml_t *node, int leve
   return item->row->kind >= ES_ITEM_REPEAT ? read_lists(r, word ? node : map, level + 1, item, status) : ES_OK;
 }
 
+/* ---- lists of items ---- */
+
+/* Appends the items `first` to `last`. */
+static void append(es_item_list_t *list, es_item_t *first, es_item_t *last) {
+  if (!first) return;
+  if (list->last)
+    list->last->next = first;
+  else
+    list->first = first;
+  list->last = last;
+}
+
+/* Reads the items of a block into `out`. */
+static es_code_t read_block(es_items_reader_t *r, const es_items_block_t *block, const es_yaml_t *map, int level,
+                            es_item_list_t *out, es_status_t *status) {
+  const es_items_frame_t *outer = r->frame;
+  const int outer_blocks = r->n_blocks;
+  char where[ES_NAME_MAX + 16];
+  es_items_frame_t frame;
+  ES_TRY(es_items_arguments(r, block, map, &frame, status));
+  snprintf(where, sizeof where, "blocks.%.60s.layers", block->node->key);
+  r->frame = &frame;
+  r->n_blocks = (int)(block - r->blocks);
+  const es_code_t code = read_list(r, block->layers, where, level, out, status);
+  r->frame = outer;
+  r->n_blocks = outer_blocks;
+  return code;
+}
+
+/* Reads the mapping `blocks`, and the items of each block with its default numbers, so that faults of blocks that are
+ * never called are found, too. */
+static es_code_t read_blocks(es_items_reader_t *r, const es_yaml_t *map, es_status_t *status) {
+  char excerpt[ES_EXCERPT_MAX];
+  if (!map || es_yaml_is_empty(map)) return ES_OK;
+  if (map->kind != ES_NODE_MAP)
+    return es_yaml_fail(r->tree, map, status, "blocks must be a mapping from names to lists of items, not %s",
+                        es_yaml_describe(map, excerpt));
+  r->blocks = es_tree_allocate(r->tree, (size_t)map->n, sizeof *r->blocks);
+  if (!r->blocks) return es_tree_no_memory(r->tree, status);
+  for (const es_yaml_t *node = map->first; node; node = node->next) {
+    es_items_block_t *block = &r->blocks[r->n_blocks];
+    ES_TRY(es_items_block(r, node, block, status));
+    ES_TRY(read_block(r, block, NULL, 1, &(es_item_list_t){0}, status));
+    r->n_blocks++;
+  }
+  return ES_OK;
+}
+
+/* Reads a call of a block: a scope if it has a name, else the items themselves. */
+static es_code_t read_call(es_items_reader_t *r, const es_yaml_t *node, const es_items_block_t *block, int level,
+                           es_item_list_t *out, es_status_t *status) {
+  const es_yaml_t *map = node->kind == ES_NODE_MAP && !es_yaml_is_empty(node->first) ? node->first : NULL;
+  const es_yaml_t *name = map ? es_yaml_find(map, "name") : NULL;
+  char excerpt[ES_EXCERPT_MAX];
+  es_item_list_t inner = {0};
+  if (map && map->kind != ES_NODE_MAP)
+    return es_yaml_fail(r->tree, map, status, "%s must be a mapping of the numbers of the block, not %s",
+                        block->node->key, es_yaml_describe(map, excerpt));
+  ES_TRY(read_block(r, block, map, level + 1, &inner, status));
+  if (!name) {
+    append(out, inner.first, inner.last);
+    out->n += inner.n;
+    return ES_OK;
+  }
+  es_item_t *item = es_tree_allocate(r->tree, 1, sizeof *item);
+  es_item_list_t *list = es_tree_allocate(r->tree, 1, sizeof *list);
+  if (!item || !list) return es_tree_no_memory(r->tree, status);
+  *list = inner;
+  *item = (es_item_t){.row = es_item_find("scope"), .n_lists = 1, .lists = list};
+  item->line = r->origin && r->inlined ? es_origin_line(r->origin, node->line) : node->line;
+  append(out, item, item);
+  out->n++;
+  return read_name(r, name, "name", &item->name, status);
+}
+
 static es_code_t read_list(es_items_reader_t *r, const es_yaml_t *node, const char *where, int level,
                            es_item_list_t *out, es_status_t *status) {
   char excerpt[ES_EXCERPT_MAX];
-  es_item_t *last = NULL;
   if (node->kind != ES_NODE_LIST)
     return es_yaml_fail(r->tree, node, status, "%s must be a list of items, not %s", where,
                         es_yaml_describe(node, excerpt));
@@ -264,14 +338,15 @@ static es_code_t read_list(es_items_reader_t *r, const es_yaml_t *node, const ch
   for (const es_yaml_t *child = node->first; child; child = child->next) {
     if (++r->n_items > ES_ITEMS_READ_MAX)
       return es_yaml_fail(r->tree, child, status, "the description has more than %d items", ES_ITEMS_READ_MAX);
+    const es_items_block_t *block = es_items_called(r, child);
+    if (block) {
+      ES_TRY_ALL(r->tree, read_call(r, child, block, level, out, status), status);
+      continue;
+    }
     es_item_t *item = es_tree_allocate(r->tree, 1, sizeof *item);
     if (!item) return es_tree_no_memory(r->tree, status);
     ES_TRY_ALL(r->tree, read_item(r, child, level, item, status), status);
-    if (last)
-      last->next = item;
-    else
-      out->first = item;
-    last = item;
+    append(out, item, item);
     out->n++;
   }
   return ES_OK;
@@ -284,6 +359,9 @@ static es_code_t read_description(es_items_reader_t *r, const es_yaml_t *map, co
   char name[4 * ES_NAME_MAX];
   snprintf(name, sizeof name, "%s%slayers", where, where[0] != '\0' ? "." : "");
   if (parameters) ES_TRY_ALL(r->tree, es_items_parameters(r, parameters, status), status);
+  const int before = es_faults_count(r->tree->faults);
+  ES_TRY_ALL(r->tree, read_blocks(r, es_yaml_find(map, "blocks"), status), status);
+  if (es_faults_count(r->tree->faults) > before) return ES_OK; /* items would repeat the faults of what they use */
   ES_TRY(read_list(r, layers, name, 1, &r->description->layers, status));
   if (r->description->layers.n > 0) return ES_OK;
   return es_yaml_fail(r->tree, layers, status,
@@ -322,29 +400,91 @@ static es_code_t check_file(const es_tree_t *tree, es_status_t *status) {
                         "the file describes no network; it needs the key layers, as in layers: [conv: "
                         "{channels: 8, kernel: 3}, adaptive_avg_pool, linear: {features: classes}]");
   for (const es_yaml_t *node = tree->root->first; node; node = node->next) {
-    if (strcmp(node->key, "layers") != 0 && strcmp(node->key, "parameters") != 0)
+    if (strcmp(node->key, "layers") != 0 && strcmp(node->key, "parameters") != 0 && strcmp(node->key, "blocks") != 0)
       return es_yaml_fail_key(tree, node, status,
-                              "unknown key \"%.60s\"; the file of a network has the keys parameters and layers",
+                              "unknown key \"%.60s\"; the file of a network has the keys parameters, blocks and layers",
                               node->key);
   }
   return ES_OK;
 }
 
-es_code_t es_description_read(es_job_t *job, const es_yaml_t *map, const char *where, es_model_spec_t *out,
-                              es_status_t *status) {
-  const es_yaml_t *file = es_yaml_find(map, "file"), *layers = es_yaml_find(map, "layers");
+/* Makes an empty description of a model. */
+static es_code_t start(es_job_t *job, es_model_spec_t *out, es_description_t **description, es_status_t *status) {
   es_description_t *d = es_tree_allocate(&job->tree, 1, sizeof *d);
   if (d) d->kept = es_tree_allocate(&job->tree, ES_HASHES_KEPT, sizeof *d->kept);
   if (!d || !d->kept) return es_tree_no_memory(&job->tree, status);
-  es_items_reader_t reader = {.tree = &job->tree, .description = d, .origin = job, .inlined = !file};
   out->family = ES_FAMILY_DESCRIPTION;
   out->description = d;
+  *description = d;
+  return ES_OK;
+}
+
+es_code_t es_description_read_shipped(es_job_t *job, const es_shipped_t *row, es_model_spec_t *out,
+                                      es_status_t *status) {
+  es_job_file_t *file = es_tree_allocate(&job->tree, 1, sizeof *file);
+  es_description_t *d = NULL;
+  es_yaml_t *changes;
+  if (!file) return es_tree_no_memory(&job->tree, status);
+  ES_TRY(start(job, out, &d, status));
+  snprintf(out->name, sizeof out->name, "%s", row->name);
+  snprintf(file->path, sizeof file->path, "models/%s.yaml", row->file);
+  const char *text = es_shipped_text(row->file, &file->size);
+  file->text = es_allocate(file->size + 1, 1);
+  if (!file->text) return es_tree_no_memory(&job->tree, status);
+  memcpy(file->text, text, file->size + 1);
+  file->next = job->files;
+  job->files = file;
+  es_items_reader_t reader = {.tree = &file->tree, .description = d, .origin = job};
+  ES_TRY(es_tree_read(&file->tree, file->text, file->size, file->path, status));
+  d->path = file->path;
+  d->line = 1;
+  ES_TRY(read_description(&reader, file->tree.root, "", status));
+  ES_TRY(es_tree_value(&file->tree, row->parameters, 1, NULL, &changes, status));
+  return es_items_override(&reader, &file->tree, changes, row->name, status);
+}
+
+/* Reads `base`: a shipped description, with other parameters. */
+static es_code_t read_base(es_job_t *job, const es_yaml_t *map, const es_yaml_t *base, const char *where,
+                           es_model_spec_t *out, es_status_t *status) {
+  const char *name = base->kind == ES_NODE_SCALAR ? base->text : "";
+  const es_shipped_t *row = es_shipped_find(name);
+  char excerpt[ES_EXCERPT_MAX], key[4 * ES_NAME_MAX], own[ES_NAME_MAX];
+  const char *nearest = es_model_nearest(NULL, name);
+  if (nearest && !es_shipped_find(nearest)) nearest = NULL;
+  if (!row && nearest)
+    return es_yaml_fail(&job->tree, base, status, "%s.base: unknown model %s; did you mean \"%s\"?", where,
+                        es_yaml_describe(base, excerpt), nearest);
+  if (!row)
+    return es_yaml_fail(&job->tree, base, status,
+                        "%s.base must be a described model of eigenscope model list, as in %s, not %s", where,
+                        es_shipped_row(0)->name, es_yaml_describe(base, excerpt));
+  memcpy(own, out->name, sizeof own);
+  ES_TRY(es_description_read_shipped(job, row, out, status));
+  memcpy(out->name, own, sizeof own);
+  es_items_reader_t reader = {.tree = &job->tree, .description = (es_description_t *)out->description, .origin = job};
+  snprintf(key, sizeof key, "%s.parameters", where);
+  return es_items_override(&reader, &job->tree, es_yaml_find(map, "parameters"), key, status);
+}
+
+es_code_t es_description_read(es_job_t *job, const es_yaml_t *map, const char *where, es_model_spec_t *out,
+                              es_status_t *status) {
+  const es_yaml_t *file = es_yaml_find(map, "file"), *layers = es_yaml_find(map, "layers");
+  const es_yaml_t *base = es_yaml_find(map, "base"), *blocks = es_yaml_find(map, "blocks");
+  es_description_t *d = NULL;
+  for (int i = 0; base && i < 3; i++) {
+    const es_yaml_t *other = i == 0 ? file : i == 1 ? layers : blocks;
+    if (other)
+      return es_yaml_fail_key(&job->tree, other, status, "%s has both base and %s; keep one", where, other->key);
+  }
+  if (base) return read_base(job, map, base, where, out, status);
+  ES_TRY(start(job, out, &d, status));
+  es_items_reader_t reader = {.tree = &job->tree, .description = d, .origin = job, .inlined = !file};
   d->path = es_job_path(job);
   d->line = es_origin_line(job, map->key_line);
   d->inlined = !file;
   if (!file) return read_description(&reader, map, where, status);
-  for (int i = 0; i < 2; i++) {
-    const es_yaml_t *other = i == 0 ? layers : es_yaml_find(map, "parameters");
+  for (int i = 0; i < 3; i++) {
+    const es_yaml_t *other = i == 0 ? layers : i == 1 ? blocks : es_yaml_find(map, "parameters");
     if (other)
       return es_yaml_fail_key(&job->tree, other, status, "%s has both file and %s; keep one, because the file has them",
                               where, other->key);

@@ -81,25 +81,54 @@ static int find_word(const es_item_setting_row_t *s, const es_yaml_t *node) {
   return -1;
 }
 
-/* Reads one factor of a product. */
-static es_code_t read_factor(const es_items_reader_t *r, const es_yaml_t *node, const char *factor, const char *what,
-                             es_amount_t *out, es_status_t *status) {
-  const char *names[ES_PARAMETERS_MAX + 1] = {"classes"};
+/* ---- sums of products ---- */
+
+/* A sum while it is read. */
+typedef struct sum {
+  int32_t n;
+  es_term_t terms[ES_TERMS_MAX];
+} sum_t;
+
+/* Multiplies a sum by an amount. False if the product has too many names or terms. */
+static bool multiply(sum_t *sum, const es_amount_t *by) {
+  sum_t product = {0};
+  for (int32_t i = 0; i < sum->n; i++) {
+    for (int32_t j = 0; j < by->n; j++) {
+      const es_term_t *a = &sum->terms[i], *b = &by->terms[j];
+      if (product.n == ES_TERMS_MAX || a->n + b->n > ES_FACTORS_MAX) return false;
+      es_term_t *term = &product.terms[product.n++];
+      *term = *a;
+      term->value *= b->value;
+      for (int32_t k = 0; k < b->n; k++) term->factors[term->n++] = b->factors[k];
+    }
+  }
+  *sum = product;
+  return true;
+}
+
+/* The value of a name: an argument of the block, a parameter, `classes`, or `i` in a repetition. False if unknown. */
+static bool value_of(const es_items_reader_t *r, const char *name, es_term_t *term, es_amount_t *out) {
   const es_description_t *d = r->description;
-  double number;
-  if (es_text_to_double(factor, &number) && isfinite(number)) {
-    out->value *= number;
-    return ES_OK;
+  *term = (es_term_t){.value = 1.0, .n = 1};
+  *out = (es_amount_t){.n = 1, .terms = term};
+  for (int32_t i = 0; r->frame && i < r->frame->n; i++) {
+    if (strcmp(r->frame->names[i], name) == 0) return *out = r->frame->values[i], true;
   }
-  for (int i = 0; i < d->n_parameters; i++) names[i + 1] = d->parameters[i].name;
-  for (int i = 0; i <= d->n_parameters; i++) {
-    if (strcmp(names[i], factor) != 0) continue;
-    if (out->n == ES_FACTORS_MAX)
-      return es_yaml_fail(r->tree, node, status, "%s: a product has at most %d names", what, ES_FACTORS_MAX);
-    out->factors[out->n++] = i == 0 ? ES_FACTOR_CLASSES : i - 1;
-    return ES_OK;
+  for (int i = 0; i < d->n_parameters; i++) {
+    if (strcmp(d->parameters[i].name, name) == 0) return term->factors[0] = i, true;
   }
-  const char *nearest = es_text_nearest(factor, names, d->n_parameters + 1);
+  term->factors[0] = strcmp(name, "classes") == 0 ? ES_FACTOR_CLASSES : ES_FACTOR_REPETITION;
+  return strcmp(name, "classes") == 0 || strcmp(name, "i") == 0;
+}
+
+static es_code_t refuse_factor(const es_items_reader_t *r, const es_yaml_t *node, const char *factor, const char *what,
+                               es_status_t *status) {
+  const char *names[2 * ES_PARAMETERS_MAX + 1] = {"classes"};
+  const es_description_t *d = r->description;
+  int n = 1;
+  for (int i = 0; i < d->n_parameters; i++) names[n++] = d->parameters[i].name;
+  for (int i = 0; r->frame && i < r->frame->n; i++) names[n++] = r->frame->names[i];
+  const char *nearest = es_text_nearest(factor, names, n);
   if (nearest)
     return es_yaml_fail(r->tree, node, status, "%s: unknown parameter %.60s; did you mean \"%s\"?", what, factor,
                         nearest);
@@ -111,26 +140,77 @@ static es_code_t read_factor(const es_items_reader_t *r, const es_yaml_t *node, 
                       factor);
 }
 
-/* Reads a number, a name, or a product of these. */
+/* Reads a product of `length` bytes. */
+static es_code_t read_product(const es_items_reader_t *r, const es_yaml_t *node, const char *at, size_t length,
+                              const char *what, sum_t *out, es_status_t *status) {
+  const char *end = at + length;
+  *out = (sum_t){.n = 1, .terms = {{.value = 1.0}}};
+  for (;;) {
+    char factor[ES_NAME_MAX] = "";
+    const char *star = memchr(at, '*', (size_t)(end - at)), *last = star ? star : end;
+    es_term_t term = {0};
+    es_amount_t value = {.n = 1, .terms = &term};
+    while (at < last && isspace((unsigned char)*at)) at++;
+    while (last > at && isspace((unsigned char)last[-1])) last--;
+    snprintf(factor, sizeof factor, "%.*s", (int)(last - at), at);
+    if (es_text_to_double(factor, &term.value) && isfinite(term.value))
+      term.n = 0;
+    else if (!value_of(r, factor, &term, &value))
+      return refuse_factor(r, node, factor, what, status);
+    if (!multiply(out, &value))
+      return es_yaml_fail(r->tree, node, status, "%s: a product has at most %d names, and a sum at most %d products",
+                          what, ES_FACTORS_MAX, ES_TERMS_MAX);
+    if (!star) return ES_OK;
+    at = star + 1;
+  }
+}
+
+/* The next " + " or " - " of a sum; the end if there is none. */
+static const char *next_sign(const char *at) {
+  for (; *at != '\0'; at++) {
+    if (isspace((unsigned char)at[0]) && (at[1] == '+' || at[1] == '-') && isspace((unsigned char)at[2])) return at;
+  }
+  return at;
+}
+
+es_code_t es_items_sum(const es_items_reader_t *r, const es_yaml_t *node, const char *what, es_amount_t *out,
+                       es_status_t *status) {
+  sum_t sum = {0};
+  double sign = 1.0;
+  for (const char *at = node->text, *end;; at = end + 3) {
+    sum_t product;
+    end = next_sign(at);
+    ES_TRY(read_product(r, node, at, (size_t)(end - at), what, &product, status));
+    for (int32_t i = 0; i < product.n; i++) {
+      if (sum.n == ES_TERMS_MAX)
+        return es_yaml_fail(r->tree, node, status, "%s: a sum has at most %d products", what, ES_TERMS_MAX);
+      sum.terms[sum.n] = product.terms[i];
+      sum.terms[sum.n++].value *= sign;
+    }
+    if (*end == '\0') break;
+    sign = end[1] == '-' ? -1.0 : 1.0;
+  }
+  es_term_t *terms = es_tree_allocate(r->tree, (size_t)sum.n, sizeof *terms);
+  if (!terms) return es_tree_no_memory(r->tree, status);
+  memcpy(terms, sum.terms, (size_t)sum.n * sizeof *terms);
+  *out = (es_amount_t){sum.n, terms};
+  return ES_OK;
+}
+
+/* Reads a number of a setting. */
 static es_code_t read_amount(const es_items_reader_t *r, const es_yaml_t *node, const es_item_row_t *row,
                              es_item_setting_t setting, es_amount_t *out, es_status_t *status) {
   const es_item_setting_row_t *s = es_item_setting(setting);
   char what[80];
-  *out = (es_amount_t){.value = 1.0};
   if (node->kind != ES_NODE_SCALAR || es_yaml_is_empty(node)) return refuse(r, node, row, setting, status);
   snprintf(what, sizeof what, "%s.%s", row->word, s->word);
-  for (const char *at = node->text;;) {
-    char factor[ES_NAME_MAX] = "";
-    const char *end = strchr(at, '*');
-    while (isspace((unsigned char)*at)) at++;
-    size_t length = end ? (size_t)(end - at) : strlen(at);
-    while (length > 0 && isspace((unsigned char)at[length - 1])) length--;
-    snprintf(factor, sizeof factor, "%.*s", (int)length, at);
-    ES_TRY(read_factor(r, node, factor, what, out, status));
-    if (!end) break;
-    at = end + 1;
+  ES_TRY(es_items_sum(r, node, what, out, status));
+  double value = 0.0;
+  for (int32_t i = 0; i < out->n; i++) {
+    if (out->terms[i].n > 0) return ES_OK;
+    value += out->terms[i].value;
   }
-  return out->n > 0 || es_item_setting_accepts(s, out->value) ? ES_OK : refuse(r, node, row, setting, status);
+  return es_item_setting_accepts(s, value) ? ES_OK : refuse(r, node, row, setting, status);
 }
 
 es_code_t es_items_value(const es_items_reader_t *r, const es_yaml_t *node, const es_item_row_t *row,
@@ -178,6 +258,39 @@ es_code_t es_items_parameters(es_items_reader_t *r, const es_yaml_t *map, es_sta
     es_parameter_t *parameter = &d->parameters[d->n_parameters++];
     snprintf(parameter->name, sizeof parameter->name, "%s", node->key);
     parameter->value = value;
+  }
+  return ES_OK;
+}
+
+es_code_t es_items_override(es_items_reader_t *r, es_tree_t *tree, const es_yaml_t *map, const char *where,
+                            es_status_t *status) {
+  es_description_t *d = r->description;
+  const char *names[ES_PARAMETERS_MAX];
+  char excerpt[ES_EXCERPT_MAX];
+  if (!map || es_yaml_is_empty(map)) return ES_OK;
+  if (map->kind != ES_NODE_MAP)
+    return es_yaml_fail(tree, map, status, "%s must be a mapping from names to numbers, not %s", where,
+                        es_yaml_describe(map, excerpt));
+  for (int i = 0; i < d->n_parameters; i++) names[i] = d->parameters[i].name;
+  for (const es_yaml_t *node = map->first; node; node = node->next) {
+    const int i = es_description_parameter(d, node->key);
+    const char *nearest = es_text_nearest(node->key, names, d->n_parameters);
+    double value;
+    if (i < 0 && nearest)
+      return es_yaml_fail_key(tree, node, status, "%s: the base has no parameter %.60s; did you mean \"%s\"?", where,
+                              node->key, nearest);
+    if (i < 0) {
+      char known[400] = "";
+      size_t length = 0;
+      for (int k = 0; k < d->n_parameters && length < sizeof known; k++)
+        length += (size_t)snprintf(known + length, sizeof known - length, "%s%s", k > 0 ? ", " : "", names[k]);
+      return es_yaml_fail_key(tree, node, status, "%s: the base has no parameter %.60s; it has %s", where, node->key,
+                              d->n_parameters > 0 ? known : "none");
+    }
+    if (node->kind != ES_NODE_SCALAR || !node->plain || !es_text_to_double(node->text, &value) || !isfinite(value))
+      return es_yaml_fail(tree, node, status, "%s.%s must be a number, not %s", where, node->key,
+                          es_yaml_describe(node, excerpt));
+    d->parameters[i].value = value;
   }
   return ES_OK;
 }

@@ -281,12 +281,28 @@ static void append_job_of(const char *path, es_text_t *out) {
   es_text_destroy(&doubled);
 }
 
+/* Fails for a word that is neither a file nor a model: the models are known, so the nearest one is named. */
+static es_code_t refuse_word(const char *word, es_status_t *status) {
+  const char *nearest = es_model_nearest(NULL, word);
+  if (nearest != NULL)
+    return es_fail(status, ES_INPUT, STAGE, "%s: is no file and no model; did you mean %s?", word, nearest);
+  return es_fail(status, ES_INPUT, STAGE, "%s: is no file and no model; eigenscope model list names the models", word);
+}
+
 es_code_t es_job_load_model(es_job_t **out, const char *path, const char *const *sets, int n_sets,
                             es_status_t *status) {
   char *text = NULL;
   size_t size = 0;
   es_text_t job = {0};
+  es_model_spec_t builtin;
   *out = NULL;
+  if (!es_file_exists(path) && strpbrk(path, "/.") == NULL) {
+    if (!es_model_spec_builtin(&builtin, path) && es_shipped_find(path) == NULL) return refuse_word(path, status);
+    es_text_append(&job, "{name: model, grid: {dataset: fashion-mnist, model: %s}}", path);
+    es_job_parse(out, es_text_get(&job), job.length, path, sets, n_sets, status);
+    es_text_destroy(&job);
+    return status->code;
+  }
   if (es_file_read_most(path, ES_JOB_TEXT_MAX, &text, &size, &(es_status_t){0}) != ES_OK ||
       !is_description(text, size)) {
     es_free(text);

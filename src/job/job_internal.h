@@ -3,6 +3,7 @@
 #define ES_JOB_INTERNAL_H
 
 #include "eigenscope/job.h"
+#include "eigenscope/shipped.h"
 #include "keys.h"
 #include "tree.h"
 
@@ -74,6 +75,15 @@ bool es_job_find_file(const es_text_t *files, const char *path, char **text, siz
 /* description.c: reads `layers` or `file` of an entry of models; `where` is the entry in messages. */
 es_code_t es_description_read(es_job_t *job, const es_yaml_t *map, const char *where, es_model_spec_t *out,
                               es_status_t *status);
+/* description.c: reads a shipped description. */
+es_code_t es_description_read_shipped(es_job_t *job, const es_shipped_t *row, es_model_spec_t *out,
+                                      es_status_t *status);
+/* models.c: adds the shipped descriptions that a value of grid.model names (a name or a list) to the models of the job.
+ */
+es_code_t es_models_ship(es_job_t *job, const es_yaml_t *value, es_status_t *status);
+/* model_names.c: the name of a model that is near a word: built in, shipped, or of the job, which may be NULL. NULL if
+ * there is none. */
+const char *es_model_nearest(const es_job_t *job, const char *word);
 /* Look up the name in an axis value; ES_INPUT lists known names. es_dataset_resolve adds the built-in on first use. */
 es_code_t es_dataset_resolve(es_job_t *job, const es_yaml_t *value, es_status_t *status);
 es_code_t es_dataset_find(const es_job_t *job, const es_yaml_t *value, es_dataset_spec_t *out, es_status_t *status);

@@ -30,7 +30,7 @@ const char *es_key_form(const es_key_t *key, char out[ES_FORM_MAX]) {
   } else if (key->type == ES_KEY_NAME) { /* name of a model (names of datasets have a form) */
     list_words(out, es_model_spec_names(), ", ");
     const size_t length = strlen(out);
-    snprintf(out + length, ES_FORM_MAX - length, " or a name under models");
+    snprintf(out + length, ES_FORM_MAX - length, ", a name of `eigenscope model list` or a name under models");
   } else if (key->choices != NULL) {
     list_words(out, key->choices, " or ");
   } else if (key->type == ES_KEY_REAL || key->type == ES_KEY_REAL_OR_NONE) {

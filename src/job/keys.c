@@ -350,10 +350,16 @@ static const es_key_t others[] = {
 /* Beside the family `layers`. */
 static const es_key_t descriptions[] = {
     {"models.*", "file", ES_KEY_DESCRIPTION, .fallback = "mine.yaml", .form = "a file",
-     .doc =
-         "instead of layers: a file with the keys parameters and layers, relative to the job file; $VAR is expanded"},
+     .doc = "instead of layers: a file with the keys parameters, blocks and layers, relative to the job file; $VAR is "
+            "expanded"},
+    {"models.*", "base", ES_KEY_DESCRIPTION, .fallback = "resnext50_32x4d",
+     .form = "a described model of `eigenscope model list`",
+     .doc = "instead of layers: a model of the program, whose parameters may be changed by `parameters`"},
     {"models.*", "parameters", ES_KEY_DESCRIPTION, .fallback = "{depth: 2}", .form = "a mapping from names to numbers",
-     .doc = "for layers: numbers that layers may use; model.depth is then an axis of the grid"},
+     .doc = "for layers and base: numbers that layers may use; model.depth is then an axis of the grid"},
+    {"models.*", "blocks", ES_KEY_DESCRIPTION, .fallback = "{cell: {parameters: {planes: 8}, layers: [relu]}}",
+     .form = "a mapping from names to lists of operations with numbers of their own",
+     .doc = "for layers: lists of operations that layers call by name, see jobs/README.md"},
 };
 
 enum { N_SETTINGS = sizeof settings / sizeof *settings };

@@ -11,7 +11,7 @@
 #include "tree.h"
 #include <stddef.h>
 
-enum { ES_FORM_MAX = 160, ES_KEYS_MAX = 256 };
+enum { ES_FORM_MAX = 200, ES_KEYS_MAX = 256 };
 
 /* An entry of `datasets` during parsing. */
 typedef struct es_dataset_entry {

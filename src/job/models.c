@@ -40,6 +40,7 @@ static es_code_t check_family(const es_job_t *job, const es_yaml_t *map, const c
     const es_family_row_t *other = es_family((es_family_t)i);
     const es_yaml_t *node = es_yaml_find(map, other->key);
     if (node == NULL && i == ES_FAMILY_DESCRIPTION) node = es_yaml_find(map, "file");
+    if (node == NULL && i == ES_FAMILY_DESCRIPTION) node = es_yaml_find(map, "base");
     if (node == NULL || es_family_find(other->key) != other) continue;
     if (row != NULL)
       return es_yaml_fail_key(&job->tree, node, status, "%s has both %s and %s; keep one", where, row->key, node->key);
@@ -73,11 +74,12 @@ static es_code_t read_entry(es_job_t *job, const es_yaml_t *map, es_model_spec_t
   ES_TRY(es_section_read(&job->tree, "models.*", map, where, out, status));
   if (es_faults_count(job->tree.faults) > before) return ES_OK;
   ES_TRY(check_family(job, map, where, status));
-  const bool described = es_yaml_find(map, "layers") || es_yaml_find(map, "file");
+  const bool described = es_yaml_find(map, "layers") || es_yaml_find(map, "file") || es_yaml_find(map, "base");
   if (described) return es_description_read(job, map, where, out, status);
-  const es_yaml_t *parameters = es_yaml_find(map, "parameters");
-  if (parameters == NULL) return ES_OK;
-  return es_yaml_fail_key(&job->tree, parameters, status, "%s.parameters can only be used with layers", where);
+  const es_yaml_t *other = es_yaml_find(map, "parameters");
+  if (other == NULL) other = es_yaml_find(map, "blocks");
+  if (other == NULL) return ES_OK;
+  return es_yaml_fail_key(&job->tree, other, status, "%s.%s can only be used with layers", where, other->key);
 }
 
 es_code_t es_models_read(es_job_t *job, const es_yaml_t *map, es_status_t *status) {
@@ -95,33 +97,58 @@ es_code_t es_models_read(es_job_t *job, const es_yaml_t *map, es_status_t *statu
   return ES_OK;
 }
 
+static bool has_model(const es_job_t *job, const char *name) {
+  es_model_spec_t builtin;
+  for (int i = 0; i < job->n_models; i++) {
+    if (strcmp(job->models[i].name, name) == 0) return true;
+  }
+  return es_model_spec_builtin(&builtin, name);
+}
+
+static es_code_t add_shipped(es_job_t *job, const es_shipped_t *row, es_status_t *status) {
+  es_model_spec_t *models = es_tree_allocate(&job->tree, (size_t)job->n_models + 1, sizeof *models);
+  if (models == NULL) return es_tree_no_memory(&job->tree, status);
+  if (job->n_models > 0) memcpy(models, job->models, (size_t)job->n_models * sizeof *models);
+  job->models = models;
+  ES_TRY(es_description_read_shipped(job, row, &models[job->n_models], status));
+  job->n_models++;
+  return ES_OK;
+}
+
+es_code_t es_models_ship(es_job_t *job, const es_yaml_t *value, es_status_t *status) {
+  if (value == NULL) return ES_OK;
+  for (const es_yaml_t *node = value->kind == ES_NODE_LIST ? value->first : value; node != NULL; node = node->next) {
+    const es_shipped_t *row = node->kind == ES_NODE_SCALAR ? es_shipped_find(node->text) : NULL;
+    if (row != NULL && !has_model(job, row->name)) ES_TRY(add_shipped(job, row, status));
+    if (value->kind != ES_NODE_LIST) break;
+  }
+  return ES_OK;
+}
+
 es_code_t es_model_find(const es_job_t *job, const es_yaml_t *value, es_model_spec_t *out, es_status_t *status) {
   if (es_model_spec_builtin(out, value->text)) return ES_OK;
-  const char *names[64];
   char excerpt[ES_EXCERPT_MAX], known[256] = "", word[ES_NAME_MAX];
   size_t length = 0;
-  int n = 0;
   snprintf(word, sizeof word, "%s", value->text);
   char *batch_norm = strstr(word, "_bn"); /* torchvision's vgg11_bn; here every VGG has batch norm */
   if (batch_norm != NULL) *batch_norm = '\0';
-  for (const char *const *name = es_model_spec_names(); *name != NULL; name++) {
-    names[n++] = *name;
-    if (length < sizeof known)
-      length += (size_t)snprintf(known + length, sizeof known - length, "%s%s", length > 0 ? ", " : "", *name);
-  }
+  for (const char *const *name = es_model_spec_names(); *name != NULL; name++)
+    length += (size_t)snprintf(known + length, sizeof known - length, "%s%s", length > 0 ? ", " : "", *name);
   for (int i = 0; i < job->n_models; i++) {
     const char *name = job->models[i].name;
     if (strcmp(name, value->text) == 0) {
       *out = job->models[i];
       return ES_OK;
     }
-    if (n < (int)(sizeof names / sizeof *names)) names[n++] = name;
     if (length < sizeof known) length += (size_t)snprintf(known + length, sizeof known - length, ", %s", name);
   }
   es_yaml_describe(value, excerpt);
-  const char *nearest = es_text_nearest(word, names, n);
+  const char *nearest = es_model_nearest(job, word);
   if (nearest != NULL)
     return es_yaml_fail(&job->tree, value, status, "unknown model %s; did you mean \"%s\"?", excerpt, nearest);
-  return es_yaml_fail(&job->tree, value, status,
-                      "unknown model %s; known models are %s; describe other models under models", excerpt, known);
+  return es_yaml_fail(
+      &job->tree, value, status,
+      "unknown model %s; known models are %s, and those of eigenscope model list; describe other models "
+      "under models",
+      excerpt, known);
 }

@@ -34,16 +34,22 @@ static void fill(float *out, const es_tensor_t *tensor, int64_t seed, uint64_t i
     for (int64_t i = 0; i < tensor->count; i++) data[i] = tensor->value;
     break;
   case ES_INIT_KAIMING_FAN_OUT:
+  case ES_INIT_KAIMING_FAN_IN:
     fill_normal(data, tensor->count, sqrt(2.0 / (double)tensor->fan), seed, index);
+    break;
+  case ES_INIT_LECUN:
+    fill_normal(data, tensor->count, sqrt(1.0 / (double)tensor->fan), seed, index);
     break;
   case ES_INIT_NORMAL_001:
   case ES_INIT_NORMAL_002:
     fill_normal(data, tensor->count, tensor->init == ES_INIT_NORMAL_001 ? 0.01 : 0.02, seed, index);
     break;
   case ES_INIT_XAVIER:
+  case ES_INIT_KAIMING_UNIFORM:
     fill_uniform(data, tensor->count, sqrt(6.0 / (double)tensor->fan), seed, index);
     break;
   case ES_INIT_UNIFORM_FAN_IN:
+  case ES_INIT_UNIFORM_FAN_OUT:
     fill_uniform(data, tensor->count, 1.0 / sqrt((double)tensor->fan), seed, index);
     break;
   }

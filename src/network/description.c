@@ -38,6 +38,13 @@ static bool write_name(const es_walk_t *w, const char *pattern, char *out, size_
   return true;
 }
 
+/* Writes the full name of a tensor; one that begins with a dot belongs to the scope. False if it does not fit. */
+static bool write_tensor(const es_walk_t *w, const char *pattern, char out[ES_NAME_MAX]) {
+  const size_t length = pattern[0] == '.' ? strlen(w->scope) : 0;
+  memcpy(out, w->scope, length);
+  return write_name(w, pattern + (pattern[0] == '.'), out + length, ES_NAME_MAX - length);
+}
+
 enum { PARTS_MOST = 47 }; /* bytes of a name that the names of parts follow */
 
 /* Writes the full name of an item that has none of its own: `fallback`, or the running number of the scope. */
@@ -229,7 +236,7 @@ static void walk_operation(es_walk_t *w, const es_item_t *item) {
   if (!full_name(w, item, NULL, name) || !es_walk_settings(w, item, name, &settings)) return;
   for (int i = 0; i < ES_ITEM_TENSORS; i++) {
     if (!item->tensors[i]) continue;
-    if (!write_name(w, item->tensors[i], tensors[i], ES_NAME_MAX))
+    if (!write_tensor(w, item->tensors[i], tensors[i]))
       es_walk_fail(w, item->line, "the tensor name %s is longer than %d bytes", item->tensors[i], ES_NAME_MAX - 1);
     settings.tensors[i] = tensors[i];
   }
@@ -246,7 +253,7 @@ static void walk_self_attention(es_walk_t *w, const es_item_t *item) {
   for (int i = 0; i < ES_ITEM_TENSORS && w->b->code == ES_OK; i++) {
     if (!item->tensors[i])
       snprintf(tensors[i], ES_NAME_MAX, "%.47s.%.15s", name, item->row->tensors[i]);
-    else if (!write_name(w, item->tensors[i], tensors[i], ES_NAME_MAX))
+    else if (!write_tensor(w, item->tensors[i], tensors[i]))
       es_walk_fail(w, item->line, "the tensor name %s is longer than %d bytes", item->tensors[i], ES_NAME_MAX - 1);
   }
   /* Initialised as torch.nn.MultiheadAttention. */
@@ -278,7 +285,7 @@ static void walk_repeat(es_walk_t *w, const es_item_t *item) {
   w->levels++;
   for (int64_t i = 0; i < times && w->b->code == ES_OK; i++) {
     w->repetition = (int32_t)i;
-    walk_list(w, &item->lists[0]);
+    walk_list(w, &item->lists[i == 0 && item->n_lists > 1 ? 1 : 0]);
   }
   w->levels--;
   w->repetition = outer;
@@ -286,8 +293,9 @@ static void walk_repeat(es_walk_t *w, const es_item_t *item) {
 
 static void walk_scope(es_walk_t *w, const es_item_t *item) {
   char outer[ES_NAME_MAX], name[ES_NAME_MAX];
-  const int32_t index = w->index, before = w->b->graph->n_nodes;
+  const int32_t before = w->b->graph->n_nodes;
   if (!full_name(w, item, NULL, name)) return;
+  const int32_t index = w->index;
   memcpy(outer, w->scope, sizeof outer);
   snprintf(w->scope, sizeof w->scope, "%.62s.", name);
   w->index = 0;
@@ -302,6 +310,8 @@ static void walk_residual(es_walk_t *w, const es_item_t *item) {
   const int32_t x = w->b->last;
   walk_list(w, &item->lists[0]);
   const int32_t main = w->b->last;
+  int64_t skip = 1;
+  if (!es_walk_whole(w, item, ES_SET_SKIP, 0, 1, &skip) || skip <= 0) return;
   w->b->last = x;
   if (w->b->code == ES_OK && item->n_lists > 1) walk_list(w, &item->lists[1]);
   if (w->b->code != ES_OK || !full_name(w, item, join_names[0], name)) return;

@@ -4,19 +4,43 @@
 
 /* ---- text ---- */
 
-static void append_amount(const es_description_t *d, const es_amount_t *amount, es_text_t *out) {
+static void append_term(const es_description_t *d, const es_term_t *term, double value, es_text_t *out) {
   char number[32];
-  const bool one = amount->value == 1.0 && amount->n > 0;
-  if (!one) es_text_append(out, "%s", es_text_double(amount->value, number));
-  for (int32_t i = 0; i < amount->n; i++) {
-    const int32_t factor = amount->factors[i];
+  const bool one = value == 1.0 && term->n > 0;
+  if (!one) es_text_append(out, "%s", es_text_double(value, number));
+  for (int32_t i = 0; i < term->n; i++) {
+    const int32_t factor = term->factors[i];
     es_text_append(out, "%s%s", one && i == 0 ? "" : " * ",
-                   factor == ES_FACTOR_CLASSES ? "classes" : d->parameters[factor].name);
+                   factor == ES_FACTOR_CLASSES      ? "classes"
+                   : factor == ES_FACTOR_REPETITION ? "i"
+                                                    : d->parameters[factor].name);
+  }
+}
+
+static void append_amount(const es_description_t *d, const es_amount_t *amount, es_text_t *out) {
+  for (int32_t i = 0; i < amount->n; i++) {
+    const bool minus = i > 0 && amount->terms[i].value < 0.0;
+    es_text_append(out, "%s", i == 0 ? "" : minus ? " - " : " + ");
+    append_term(d, &amount->terms[i], minus ? -amount->terms[i].value : amount->terms[i].value, out);
   }
 }
 
 static bool differ(const es_amount_t *a, const es_amount_t *b) {
-  return a->value != b->value || a->n != b->n || memcmp(a->factors, b->factors, sizeof a->factors) != 0;
+  bool same = a->n == b->n;
+  for (int32_t i = 0; same && i < a->n; i++) {
+    const es_term_t *x = &a->terms[i], *y = &b->terms[i];
+    same = x->value == y->value && x->n == y->n && memcmp(x->factors, y->factors, sizeof x->factors) == 0;
+  }
+  return !same;
+}
+
+bool es_amount_has(const es_amount_t *amount, int32_t factor) {
+  for (int32_t i = 0; i < amount->n; i++) {
+    for (int32_t k = 0; k < amount->terms[i].n; k++) {
+      if (amount->terms[i].factors[k] == factor) return true;
+    }
+  }
+  return false;
 }
 
 static void append_value(const es_description_t *d, const es_item_value_t *value, es_text_t *out) {
@@ -80,7 +104,7 @@ static void append_named_list(const es_description_t *d, const char *key, const 
 
 /* Appends an item that contains others: one key a line. */
 static void append_group(const es_description_t *d, const es_item_t *item, int indent, es_text_t *out) {
-  static const char *const residual[] = {"layers", "shortcut"};
+  const char *const keys[] = {"layers", item->row->kind == ES_ITEM_REPEAT ? "first" : "shortcut"};
   es_text_append(out, "%*s- %s:\n", indent, "", item->row->word);
   indent += 4;
   if (item->name) {
@@ -99,8 +123,7 @@ static void append_group(const es_description_t *d, const es_item_t *item, int i
     es_text_append(out, "\n");
   }
   if (item->row->kind != ES_ITEM_PARALLEL) {
-    for (int32_t i = 0; i < item->n_lists && i < 2; i++)
-      append_named_list(d, residual[i], &item->lists[i], indent, out);
+    for (int32_t i = 0; i < item->n_lists && i < 2; i++) append_named_list(d, keys[i], &item->lists[i], indent, out);
     return;
   }
   es_text_append(out, "%*sbranches:\n", indent, "");

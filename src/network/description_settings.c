@@ -22,6 +22,10 @@ static const es_initialiser_t initialisers[] = {
     ES_INIT_XAVIER,
     ES_INIT_ZERO,
     ES_INIT_ONE,
+    ES_INIT_KAIMING_FAN_IN,
+    ES_INIT_KAIMING_UNIFORM,
+    ES_INIT_UNIFORM_FAN_OUT,
+    ES_INIT_LECUN,
 };
 
 const es_item_value_t *es_walk_value(const es_item_t *item, es_item_setting_t setting) {
@@ -32,10 +36,19 @@ const es_item_value_t *es_walk_value(const es_item_t *item, es_item_setting_t se
 }
 
 static double compute(const es_walk_t *w, const es_amount_t *amount) {
-  double value = amount->value;
-  for (int32_t i = 0; i < amount->n; i++)
-    value *= amount->factors[i] == ES_FACTOR_CLASSES ? w->classes : w->parameters[amount->factors[i]];
-  return value;
+  double sum = 0.0;
+  for (int32_t i = 0; i < amount->n; i++) {
+    const es_term_t *term = &amount->terms[i];
+    double value = term->value;
+    for (int32_t k = 0; k < term->n; k++) {
+      const int32_t factor = term->factors[k];
+      value *= factor == ES_FACTOR_CLASSES      ? w->classes
+               : factor == ES_FACTOR_REPETITION ? w->repetition
+                                                : w->parameters[factor];
+    }
+    sum = i == 0 ? value : sum + value;
+  }
+  return sum;
 }
 
 static bool read_number(es_walk_t *w, const es_item_t *item, es_item_setting_t setting, int axis, double fallback,
@@ -94,9 +107,11 @@ static bool read_channels(es_walk_t *w, const es_item_t *item, const char *name,
                           int64_t *out) {
   int64_t at_one = 0;
   if (!es_walk_whole(w, item, setting, 0, 0, &at_one)) return false;
-  const es_amount_t *amount = &es_walk_value(item, setting)->amount[0];
-  for (int32_t i = 0; i < amount->n; i++) fixed = fixed || amount->factors[i] == ES_FACTOR_CLASSES;
+  fixed = fixed || es_amount_has(&es_walk_value(item, setting)->amount[0], ES_FACTOR_CLASSES);
   *out = fixed ? at_one : es_ratio_scale(w->b->width, at_one);
+  int64_t least = 0;
+  if (!es_walk_whole(w, item, ES_SET_LEAST, 0, 0, &least)) return false;
+  if (*out < least) *out = least;
   if (*out > 0) return true;
   es_walk_fail(w, item->line, "layer %s would have no channels (%lld at width 1); use a larger width, or fixed: true",
                name, (long long)at_one);
@@ -111,19 +126,32 @@ static bool read_weights(es_walk_t *w, const es_item_t *item, const char *name, 
   return read_channels(w, item, name, channels, word_of(item, ES_SET_FIXED, 0), &out->channels);
 }
 
-static bool read_groups(es_walk_t *w, const es_item_t *item, es_item_setting_t setting, int32_t *out) {
+/* Groups or heads times the width, at least one, and as many fewer as divide the channels. */
+static int64_t scaled_groups(const es_walk_t *w, int64_t groups, int64_t channels) {
+  const int64_t in = es_last_shape(w->b).c;
+  groups = es_ratio_scale(w->b->width, groups);
+  if (groups < 1) groups = 1;
+  while (in % groups != 0 || channels % groups != 0) groups--;
+  return groups;
+}
+
+/* `channels` of the output, which scaled groups must divide as they divide those of the input. */
+static bool read_groups(es_walk_t *w, const es_item_t *item, es_item_setting_t setting, int64_t channels,
+                        int32_t *out) {
   int64_t groups;
   const es_item_value_t *value = es_walk_value(item, setting);
   const bool every = value && value->word == 0;
   if (every) groups = es_last_shape(w->b).c;
   if (!every && !es_walk_whole(w, item, setting, 0, 1, &groups)) return false;
+  if (word_of(item, ES_SET_SCALED, 0)) groups = scaled_groups(w, groups, channels);
   *out = (int32_t)groups;
   return true;
 }
 
 static bool read_conv(es_walk_t *w, const es_item_t *item, const char *name, es_settings_t *out) {
   return read_window(w, item, 0, &out->window[0]) && read_window(w, item, 1, &out->window[1]) &&
-         read_groups(w, item, ES_SET_GROUPS, &out->groups) && read_weights(w, item, name, ES_SET_CHANNELS, out);
+         read_weights(w, item, name, ES_SET_CHANNELS, out) &&
+         read_groups(w, item, ES_SET_GROUPS, out->channels, &out->groups);
 }
 
 static bool read_pool(es_walk_t *w, const es_item_t *item, es_settings_t *out) {
@@ -164,14 +192,14 @@ bool es_walk_settings(es_walk_t *w, const es_item_t *item, const char *name, es_
   case ES_OP_LAYERNORM:
   case ES_OP_GROUPNORM:
     return read_number(w, item, ES_SET_EPSILON, 0, 1e-5, &out->rate) &&
-           read_groups(w, item, ES_SET_GROUPS, &out->groups);
+           read_groups(w, item, ES_SET_GROUPS, 0, &out->groups);
   case ES_OP_SLICE:
     return read_slice(w, item, name, out);
   case ES_OP_SHUFFLE:
-    return read_groups(w, item, ES_SET_GROUPS, &out->groups);
+    return read_groups(w, item, ES_SET_GROUPS, 0, &out->groups);
   case ES_OP_ATTENTION:
     out->biased = word_of(item, ES_SET_BIAS, 1);
-    return read_groups(w, item, ES_SET_HEADS, &out->groups);
+    return read_groups(w, item, ES_SET_HEADS, 0, &out->groups);
   case ES_OP_LEAKY_RELU:
     return read_number(w, item, ES_SET_SLOPE, 0, 0.01, &out->rate);
   case ES_OP_DROPOUT:

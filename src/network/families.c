@@ -186,14 +186,14 @@ static const es_family_row_t families[] = {
         {"vgg", "vgg", build_vgg, ES_HAS_HEAD | ES_HAS_BATCH_NORM, "", ES_ITEMS_MAX, 65536, "MA",
          .example = "[64, M, 128, M]",
          .form = "a list of channels, M (max pooling) and A (average pooling), or vgg11 ... vgg19",
-         .doc = "channels at width 1; a model has exactly one of vgg, mlp, resnet, mobilenet, layers and file"},
+         .doc = "channels at width 1; a model has exactly one of vgg, mlp, resnet, mobilenet, layers, file and base"},
     [ES_FAMILY_MLP] = {"mlp", "mlp", build_mlp, 0, NULL, ES_ITEMS_MAX, 65536, .whole_image = true,
                        .example = "[512, 512]", .form = "a list of widths",
                        .doc = "units of the hidden layers at width 1"},
     /* At most six stages, because each stage doubles the channels. */
     [ES_FAMILY_RESNET] =
         {"resnet", "resnet", build_resnet, ES_HAS_STEM | ES_HAS_SKIP, "resnet", 6, 64, .prints_word = true,
-         .example = "18", .form = "18, 34, 50 or a list with the number of basic blocks of each stage",
+         .example = "18", .form = "18, 34, 50, 101, 152 or a list with the number of basic blocks of each stage",
          .doc = "the first stage has 64 channels at width 1, each later stage twice as many as the one before"},
     [ES_FAMILY_RESNET_BOTTLENECK] = {"resnet", "resnet-bottleneck", build_resnet, ES_HAS_STEM | ES_HAS_SKIP, "resnet",
                                      .prints_word = true},

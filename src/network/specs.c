@@ -58,6 +58,8 @@ static const es_model_spec_t builtin[] = {
     {"resnet18", ES_FAMILY_RESNET, ES_HEAD_AUTHORS, 4, .items = {2, 2, 2, 2}},
     {"resnet34", ES_FAMILY_RESNET, ES_HEAD_AUTHORS, 4, .items = {3, 4, 6, 3}},
     {"resnet50", ES_FAMILY_RESNET_BOTTLENECK, ES_HEAD_AUTHORS, 4, .items = {3, 4, 6, 3}},
+    {"resnet101", ES_FAMILY_RESNET_BOTTLENECK, ES_HEAD_AUTHORS, 4, .items = {3, 4, 23, 3}},
+    {"resnet152", ES_FAMILY_RESNET_BOTTLENECK, ES_HEAD_AUTHORS, 4, .items = {3, 8, 36, 3}},
     {"mobilenet_v2", ES_FAMILY_MOBILENET, ES_HEAD_AUTHORS, 28,
      .items = {1, 16, 1, 1, 6, 24, 2, 2, 6, 32, 3, 2, 6, 64, 4, 2, 6, 96, 3, 1, 6, 160, 3, 2, 6, 320, 1, 1}},
 };

@@ -5,7 +5,8 @@
 #include <string.h>
 
 static const char *const inits[] = {
-    "uniform_fan_in", "kaiming_fan_out", "normal_001", "normal_002", "xavier", "zero", "one", NULL};
+    "uniform_fan_in", "kaiming_fan_out", "normal_001",      "normal_002", "xavier", "zero", "one",
+    "kaiming_fan_in", "kaiming_uniform", "uniform_fan_out", "lecun",      NULL};
 static const char *const same[] = {"same", NULL};
 static const char *const groups[] = {"channels", NULL};
 static const char *const approximations[] = {"none", "tanh", NULL};
@@ -37,6 +38,8 @@ static const es_item_setting_row_t settings[] = {
     [ES_SET_COUNT_PADDING] = {"count_padding", ES_FORM_FLAG},
     [ES_SET_FIXED] = {"fixed", ES_FORM_FLAG},
     [ES_SET_SCALED] = {"scaled", ES_FORM_FLAG},
+    [ES_SET_LEAST] = {"least", ES_FORM_WHOLE, 0, 65536},
+    [ES_SET_SKIP] = {"skip", ES_FORM_WHOLE, -1e6, 1e6},
     [ES_SET_INIT] = {"init", ES_FORM_WORD, .words = inits},
     [ES_SET_BIAS_INIT] = {"bias_init", ES_FORM_WORD, .words = inits},
 };
@@ -49,10 +52,12 @@ enum { WINDOW = S(KERNEL) | S(STRIDE) | S(PADDING) };
 
 static const es_item_row_t rows[] = {
     {"conv", ES_ITEM_OPERATION, ES_OP_CONV,
-     S(CHANNELS) | WINDOW | S(DILATION) | S(GROUPS) | S(BIAS) | S(FIXED) | S(INIT) | S(BIAS_INIT),
+     S(CHANNELS) | WINDOW | S(DILATION) | S(GROUPS) | S(BIAS) | S(FIXED) | S(SCALED) | S(LEAST) | S(INIT) |
+         S(BIAS_INIT),
      S(CHANNELS) | S(KERNEL), WEIGHTS, .example = "conv: {channels: 64, kernel: 3, padding: 1}"},
-    {"linear", ES_ITEM_OPERATION, ES_OP_LINEAR, S(FEATURES) | S(BIAS) | S(EACH) | S(FIXED) | S(INIT) | S(BIAS_INIT),
-     S(FEATURES), WEIGHTS, .example = "linear: {features: classes}"},
+    {"linear", ES_ITEM_OPERATION, ES_OP_LINEAR,
+     S(FEATURES) | S(BIAS) | S(EACH) | S(FIXED) | S(LEAST) | S(INIT) | S(BIAS_INIT), S(FEATURES), WEIGHTS,
+     .example = "linear: {features: classes}"},
     {"batch_norm",
      ES_ITEM_OPERATION,
      ES_OP_BATCHNORM,
@@ -91,7 +96,7 @@ static const es_item_row_t rows[] = {
     {"self_attention",
      ES_ITEM_SELF_ATTENTION,
      ES_OP_ATTENTION,
-     S(HEADS) | S(BIAS),
+     S(HEADS) | S(BIAS) | S(SCALED),
      S(HEADS),
      {"in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"},
      .example = "self_attention: {heads: 3}"},
@@ -101,7 +106,7 @@ static const es_item_row_t rows[] = {
     {"layer_scale", ES_ITEM_OPERATION, ES_OP_SCALE, S(INITIAL), 0, {"weight"}, .example = "layer_scale"},
     {"repeat", ES_ITEM_REPEAT, 0, S(TIMES), S(TIMES), .example = "repeat: {times: 2, layers: [relu]}"},
     {"scope", ES_ITEM_SCOPE, .example = "scope: {name: block, layers: [relu]}"},
-    {"residual", ES_ITEM_RESIDUAL, ES_OP_ADD, .example = "residual: {layers: [relu]}"},
+    {"residual", ES_ITEM_RESIDUAL, ES_OP_ADD, S(SKIP), .example = "residual: {layers: [relu]}"},
     {"parallel", ES_ITEM_PARALLEL, 0, S(JOIN), S(JOIN),
      .example = "parallel: {join: concat, branches: [[relu], [tanh]]}"},
 };

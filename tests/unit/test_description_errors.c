@@ -35,9 +35,17 @@ static const bad_job_t words[] = {
      "job.yaml:5: conv.channels: unknown parameter wide; set it under parameters, or write a number"},
     {M("linear: {features: klasses}"), NULL,
      "job.yaml:5: linear.features: unknown parameter klasses; did you mean \"classes\"?"},
-    {M("linear: {features: 4 + 4}"), NULL,
-     "job.yaml:5: linear.features: \"4 + 4\" is no number; write a number, a parameter, or a product, as in 4 * "
+    {M("linear: {features: 4 +4}"), NULL,
+     "job.yaml:5: linear.features: \"4 +4\" is no number; write a number, a parameter, or a product, as in 4 * "
      "growth"},
+    {M("linear: {features: 4 + wide}"), NULL,
+     "job.yaml:5: linear.features: unknown parameter wide; set it under parameters, or write a number"},
+    {M("linear: {features: 4 - 8}"), NULL,
+     "job.yaml:5: linear.features must be a whole number from 1 to 65536, not \"4 - 8\""},
+    {M("linear: {features: 1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9}"), NULL,
+     "job.yaml:5: linear.features: a sum has at most 8 products"},
+    {M("linear: {features: i * i * i * i * i}"), NULL,
+     "job.yaml:5: linear.features: a product has at most 4 names, and a sum at most 8 products"},
     {M("linear: {features: 8, bias: maybe}"), NULL, "job.yaml:5: linear.bias must be true or false, not \"maybe\""},
     {M("dropout: {rate: 1}"), NULL, "job.yaml:5: dropout.rate must be a number from 0 to 0.999, not \"1\""},
     {M("parallel: {join: max, branches: [[relu], [tanh]]}"), NULL,
@@ -58,9 +66,6 @@ static const bad_job_t words[] = {
     {M("relu: {from: [a, b]}"), NULL, "job.yaml:5: relu.from must be the name of an earlier item"},
     {M("linear: {features: 8, tensors: {wait: x}}"), NULL,
      "job.yaml:5: linear has no tensor wait; its tensors are weight, bias"},
-    {M("scope: {layers: [relu]}"), NULL,
-     "job.yaml:5: scope has no name; it needs one, as in scope: {name: block, layers: "
-     "[relu]}"},
     {M("repeat: {times: 2}"), NULL,
      "job.yaml:5: repeat has no layers; it needs them, as in repeat: {times: 2, layers: [relu]}"},
     {M("repeat: {times: 2, layers: []}"), NULL,
@@ -98,6 +103,57 @@ static const bad_job_t words[] = {
      NULL, "job.yaml:5: grid.model.depth: model vgg11 has no parameter depth"},
 };
 TEST_TABLE(words)
+
+#define B(blocks, items)                                                                                               \
+  "name: x\ngrid: {dataset: fashion-mnist, model: m}\nmodels:\n  m:\n    blocks:\n" blocks                             \
+  "    layers: [\n" items LAST "]\n"
+#define CELL       "      cell: {parameters: {wide: 8}, layers: [conv: {channels: wide, kernel: 1}]}\n"
+#define BASE(text) "name: x\ngrid: {dataset: fashion-mnist, model: m}\nmodels:\n  m: {" text "}\n"
+
+static const bad_job_t blocks[] = {
+    {B(CELL, "cell: {wode: 4}"), NULL, "job.yaml:8: block cell has no parameter wode; did you mean \"wide\"?"},
+    {B(CELL, "cell: {channels: 4}"), NULL, "job.yaml:8: block cell has no parameter channels; it has wide, name"},
+    {B(CELL, "cell: [4]"), NULL, "job.yaml:8: cell must be a mapping of the numbers of the block, not a list of 1"},
+    {B(CELL, "cell: {wide: [4]}"), NULL, "job.yaml:8: cell.wide must be a number, not a list of 1"},
+    {B(CELL, "cell: {wide: wode}"), NULL,
+     "job.yaml:8: cell.wide: unknown parameter wode; set it under parameters, or write a number"},
+    {B(CELL, "cell: {name: a/b}"), NULL,
+     "job.yaml:8: name must be at most 63 letters, digits, '.', '_' and '-', with {i} or {i+1} in a repeat, not "
+     "\"a/b\""},
+    {B("      cell: {layers: [rellu]}\n", "relu"), NULL,
+     "job.yaml:6: unknown operation \"rellu\"; did you mean \"relu\"?"},
+    {B("      cell: {layers: [cell]}\n", "relu"), NULL,
+     "job.yaml:6: unknown operation \"cell\"; did you mean \"relu\"?"},
+    {B("      relu: {layers: [tanh]}\n", "relu"), NULL,
+     "job.yaml:6: blocks.relu has the name of an operation; choose another name"},
+    {B("      cell: [relu]\n", "relu"), NULL,
+     "job.yaml:6: blocks.cell must be a mapping with layers, as in {parameters: {planes: 64}, layers: [conv: "
+     "{channels: planes, kernel: 3}]}, not a list of 1"},
+    {B("      cell: {layers: [relu], wide: 8}\n", "relu"), NULL,
+     "job.yaml:6: blocks.cell has no key \"wide\"; it has the keys parameters and layers"},
+    {B("      cell: {layers: [relu], parameters: 8}\n", "relu"), NULL,
+     "job.yaml:6: blocks.cell.parameters must be a mapping from at most 32 names to numbers, not \"8\""},
+    {BASE("vgg: [64], blocks: {}"), NULL, "job.yaml:4: models.m.blocks can only be used with layers"},
+    {BASE("base: resnext50"), NULL,
+     "job.yaml:4: models.m.base: unknown model \"resnext50\"; did you mean \"resnext50_32x4d\"?"},
+    {BASE("base: [a]"), NULL,
+     "job.yaml:4: models.m.base must be a described model of eigenscope model list, as in resnet_basic, not a list of "
+     "1"},
+    {BASE("base: densenet121, layers: [relu]"), NULL, "job.yaml:4: models.m has both base and layers; keep one"},
+    {BASE("base: densenet121, parameters: {groth: 8}"), NULL,
+     "job.yaml:4: models.m.parameters: the base has no parameter groth; did you mean \"growth\"?"},
+    {BASE("base: squeezenet1_0, parameters: {depth: 8}"), NULL,
+     "job.yaml:4: models.m.parameters: the base has no parameter depth; it has stem_stride, dropout"},
+    {BASE("base: densenet121, parameters: {growth: all}"), NULL,
+     "job.yaml:4: models.m.parameters.growth must be a number, not \"all\""},
+    {BASE("base: densenet121, parameters: 8"), NULL,
+     "job.yaml:4: models.m.parameters must be a mapping from names to numbers, not \"8\""},
+    {"name: x\ngrid: {dataset: fashion-mnist, model: densnet121}\n", NULL,
+     "job.yaml:2: unknown model \"densnet121\"; did you mean \"densenet121\"?"},
+    {"name: x\ngrid: {dataset: fashion-mnist, model: densenet121, model.groth: 8}\n", NULL,
+     "job.yaml:2: grid.model.groth: no model has the parameter groth; did you mean model.growth?"},
+};
+TEST_TABLE(blocks)
 
 /* Names and shapes are checked when the network is built. */
 static const bad_job_t graphs[] = {
@@ -209,7 +265,7 @@ TEST_IN_FOLDER(files) {
       {"", "1: the file describes no network; it needs the key layers, as in layers: [conv: {channels: 8, kernel: 3}, "
            "adaptive_avg_pool, linear: {features: classes}]"},
       {"layers: [relu]\nname: x\n",
-       "2: unknown key \"name\"; the file of a network has the keys parameters and layers"},
+       "2: unknown key \"name\"; the file of a network has the keys parameters, blocks and layers"},
       {"layers: [relu\n", "2: did not find expected ',' or ']' while parsing a flow sequence"},
       {"layers: &a [relu]\nparameters: *a\n", "2: a job file must not have YAML aliases (*); write the value in full"},
       {"layers: []\n",

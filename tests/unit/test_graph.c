@@ -247,8 +247,8 @@ TEST(names) {
     spec.stem = ES_STEM_IMAGENET;
     assert_string_equal(es_model_spec_base(&spec), *name);
   }
-  assert_int_equal(n, 9);
-  assert_false(es_model_spec_builtin(&spec, "resnet101"));
+  assert_int_equal(n, 11);
+  assert_false(es_model_spec_builtin(&spec, "resnet1001"));
   assert_false(es_model_spec_builtin(&spec, ""));
   spec.items[0]++;
   assert_null(es_model_spec_base(&spec));

@@ -81,9 +81,10 @@ static const bad_job_t grid[] = {
      "job.yaml:2: unknown model \"ResNet-50\"; did you mean \"resnet50\"?"},
     {"name: x\ngrid: {dataset: fashion-mnist, model: transformer}\nmodels: {late: {mlp: [3]}}\n", NULL,
      "job.yaml:2: unknown model \"transformer\"; known models are vgg11, vgg13, vgg16, vgg19, mlp, resnet18, resnet34, "
-     "resnet50, mobilenet_v2, late; describe other models under models"},
-    {"name: x\ngrid: {dataset: fashion-mnist, model: resnet101}\n", NULL,
-     "job.yaml:2: unknown model \"resnet101\"; did you mean \"resnet18\"?"},
+     "resnet50, resnet101, resnet152, mobilenet_v2, late, and those of eigenscope model list; describe other models "
+     "under models"},
+    {"name: x\ngrid: {dataset: fashion-mnist, model: resnet1001}\n", NULL,
+     "job.yaml:2: unknown model \"resnet1001\"; did you mean \"resnet101\"?"},
     {"name: x\ngrid:\n  dataset: fashion-mnist\n  model: vgg11\n  train.epochs: [1, 2]\ntrain: {epochs: 5}\n", NULL,
      "job.yaml:6: train.epochs is also an axis of the grid (line 5); keep one of them"},
 };
@@ -111,13 +112,16 @@ static const bad_job_t models[] = {
     {JOB "models: {late: {mlp: [8], skip: false}}\n", NULL,
      "job.yaml:3: models.late.skip can only be used with resnet and mobilenet; the others have no skip connections"},
     {JOB "models: {late: {resnet: 19}}\n", NULL,
-     "job.yaml:3: models.late.resnet must be 18, 34, 50 or a list with the number of basic blocks of each stage, not "
+     "job.yaml:3: models.late.resnet must be 18, 34, 50, 101, 152 or a list with the number of basic blocks of each "
+     "stage, not "
      "\"19\""},
     {JOB "models: {late: {resnet: [2, 0]}}\n", NULL,
-     "job.yaml:3: models.late.resnet must be 18, 34, 50 or a list with the number of basic blocks of each stage, not "
+     "job.yaml:3: models.late.resnet must be 18, 34, 50, 101, 152 or a list with the number of basic blocks of each "
+     "stage, not "
      "\"0\""},
     {JOB "models: {late: {resnet: {blocks: 3}}}\n", NULL,
-     "job.yaml:3: models.late.resnet must be 18, 34, 50 or a list with the number of basic blocks of each stage, not a "
+     "job.yaml:3: models.late.resnet must be 18, 34, 50, 101, 152 or a list with the number of basic blocks of each "
+     "stage, not a "
      "mapping of 1"},
     {JOB "models: {late: {resnet: [1, 1, 1, 1, 1, 1, 1]}}\n", NULL,
      "job.yaml:3: models.late.resnet has 7 entries, but must have at most 6"},
