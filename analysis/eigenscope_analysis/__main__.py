@@ -33,6 +33,11 @@ def compare(options):
                       delta=options.delta, to=options.to, choose=(options.of_a, options.of_b), csv=options.format == "csv")
 
 
+def early(options):
+    from . import early as module
+    return module.run(options.sweep)
+
+
 def from_phdlab(options):
     from . import phdlab
     configs = phdlab.collection(options.config)
@@ -107,6 +112,11 @@ def parser():
         p.add_argument(f"--{side}", metavar="AXIS=VALUE", dest=f"of_{side}", action="append", default=[],
                        help=f"only the points of {side.upper()} with this value, as width=1/4; may be repeated")
     p.set_defaults(run=compare)
+    p = commands.add_parser("early", help="says if it is visible early that a wider network would be more accurate",
+                            description="Prints error rates of rules on one number after k epochs, fitted on one dataset and tested on the "
+                                        "others. Exit code: 0, or 2 if the file does not decide it.")
+    p.add_argument("sweep", metavar="SWEEP.h5", help="a merged file with several datasets, widths and seeds")
+    p.set_defaults(run=early)
     p = commands.add_parser("from-phdlab", help="the job file for a config.json of the authors' phd-lab",
                             description="Converts one configuration; or all in a folder or a tar archive, and lists which convert and why "
                                         "the others do not. Exit code: 0 if all convert, 2 if some of a folder do not, 1 if the one does not.")

@@ -21,7 +21,6 @@ typedef struct es_search_settings {
   const char *axis;  /**< smallest: the axis whose smallest good value is wanted */
   int32_t goal;      /**< smallest: index of the word */
   double accuracy;   /**< smallest: a value is good if its accuracy is at most this much below the best */
-  int32_t look;      /**< smallest: epoch after which the saturation is read */
   es_epochs_t rungs; /**< halving: epochs after which points are compared */
   es_ratio_t keep;   /**< halving: share that goes on */
   es_search_by_t by; /**< halving: what is compared; more is better */

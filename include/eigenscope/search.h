@@ -5,13 +5,11 @@
  * The points of a grid fall into problems: one for each combination of the axes `over`. Each problem is searched alone.
  *
  * Smallest value of an axis: accuracies are means over the points of a problem that have the same value (seeds, and
- * axes that are not in `over`). The largest value is trained only to the epoch `look`. Its mean saturation s there says
- * that its network uses a share s of its directions, so the first value that is trained to the end is the smallest that
- * is at least s times the largest, and at most the second largest. Then the next larger one is measured, and so on, as
- * long as each is more than `accuracy` better than the one before. Good is a value whose accuracy is at most `accuracy`
- * below the best measured one; the interval between the largest value that is not good and the smallest good one is
- * halved until it is empty. So the largest values, which cost most, are trained to the end only if accuracies still
- * grow. This is wrong where accuracies grow slowly over many values, or fall and grow again.
+ * axes that are not in `over`). The smallest value is measured first, then the next larger one, as long as each is more
+ * than `accuracy` better than the one before. The answer is the smallest measured value whose accuracy is at most
+ * `accuracy` below the best measured one. So the largest values, which cost most, are trained only if accuracies still
+ * grow there; halving the interval between all values would always train the largest. The answer is too small where
+ * accuracies grow slowly over several values, or fall and grow again.
  *
  * Successive halving (Jamieson and Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization,
  * 2016): candidates are the points of a problem that differ in more than their seed. All of them are trained to the
@@ -26,9 +24,6 @@
 
 /* ---- decisions ---- */
 
-/** Why a value was measured: the saturation of the largest says so, accuracies grow, or the interval is halved. */
-typedef enum es_search_why { ES_SEARCH_LOOK, ES_SEARCH_UP, ES_SEARCH_MIDDLE } es_search_why_t;
-
 /** What is known of one value of the axis. */
 typedef struct es_search_level {
   double value;
@@ -36,22 +31,12 @@ typedef struct es_search_level {
   double accuracy; /**< mean over the points that are complete; NaN if all diverged */
 } es_search_level_t;
 
-/** One measured value. */
-typedef struct es_search_trial {
-  int32_t level;
-  es_search_why_t why;
-  double best; /**< the best accuracy when it was done */
-  bool good;   /**< by that */
-} es_search_trial_t;
-
 enum { ES_SEARCH_OPEN = -1, ES_SEARCH_NO_ANSWER = -2 };
 
-/** Replays the search of the smallest good value among `n` ≥ 2 levels in ascending order; `saturation` is that of the
- * largest, NaN for a value that says nothing, which is taken as 1. Writes the values that were asked for to `trials` (n
- * entries) and returns their number. *answer: the index of the smallest good level; ES_SEARCH_OPEN if the last trial is
- * not done yet; ES_SEARCH_NO_ANSWER if all measured points diverged. */
-int32_t es_search_smallest(const es_search_level_t *levels, int32_t n, double saturation, double accuracy,
-                           es_search_trial_t *trials, int32_t *answer);
+/** Replays the search of the smallest good value among `n` levels in ascending order. Returns the number of levels that
+ * it has asked for, which are the first ones. *answer: the index of the smallest good level; ES_SEARCH_OPEN if the last
+ * of them is not done yet; ES_SEARCH_NO_ANSWER if all points diverged. */
+int32_t es_search_smallest(const es_search_level_t *levels, int32_t n, double accuracy, int32_t *answer);
 
 /** Replays successive halving of `n` candidates. score[c * n_rungs + r]: the number of candidate c at rung r, −INFINITY
  * if it diverged, NaN if it is unknown. Sets fate[c] to the rung at which c was stopped, and to n_rungs if it goes on

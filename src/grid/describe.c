@@ -204,8 +204,7 @@ static void append_search(es_text_t *out, const es_job_t *job, bool lines) {
   es_text_append(out, "search:");
   es_job_print_line(lines ? s->line : 0, out);
   if (!halves)
-    es_text_append(out, "  axis: %s\n  goal: smallest\n  accuracy: %s\n  look: %d\n", s->axis,
-                   es_text_double(s->accuracy, number), s->look);
+    es_text_append(out, "  axis: %s\n  goal: smallest\n  accuracy: %s\n", s->axis, es_text_double(s->accuracy, number));
   es_text_append(out, "  over: [");
   for (int i = 0; i < s->n_over; i++) es_text_append(out, "%s%s", i > 0 ? ", " : "", s->over[i]);
   es_text_append(out, "]\n");

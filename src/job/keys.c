@@ -332,8 +332,6 @@ static const es_key_t others[] = {
      .doc = "what is searched on the axis"},
     {"search", "accuracy", ES_KEY_REAL, SEARCH(accuracy), .bounds = ES_BELOW_ONE, .fallback = "0.01",
      .doc = "a value is good if its accuracy is at most this much below the best"},
-    {"search", "look", ES_KEY_INT32, SEARCH(look), 1, 100000, .fallback = "2",
-     .doc = "epoch to which the largest value is trained; its saturation says where to look first"},
     {"search", "over", ES_KEY_OTHER, .fallback = "[dataset, model, classes]", .form = "a list of axes of the grid",
      .doc = "each combination of their values is searched by itself; without this key all axes but seed and the "
             "searched one, for halving dataset, classes and resolution"},

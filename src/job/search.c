@@ -79,7 +79,7 @@ static es_code_t read_over(es_job_t *job, const es_yaml_t *node, es_search_setti
 
 static es_code_t check_halving(const es_job_t *job, const es_yaml_t *section, const es_search_settings_t *s,
                                es_status_t *status) {
-  static const char *const others[] = {"axis", "goal", "accuracy", "look"};
+  static const char *const others[] = {"axis", "goal", "accuracy"};
   const es_yaml_t *halving = es_yaml_find(section, "halving");
   for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
     const es_yaml_t *node = es_yaml_find(section, others[i]);
@@ -124,7 +124,7 @@ es_code_t es_search_read(es_job_t *job, es_status_t *status) {
   es_search_settings_t *s = &job->search;
   const es_yaml_t *section = es_yaml_find(job->tree.root, "search");
   if (section == NULL || es_yaml_is_empty(section)) return ES_OK;
-  *s = (es_search_settings_t){.axis = "width", .accuracy = 0.01, .look = 2, .keep = {1, 3}};
+  *s = (es_search_settings_t){.axis = "width", .accuracy = 0.01, .keep = {1, 3}};
   s->line = es_origin_line(job, section->key_line);
   if (job->top.source != ES_SOURCE_TRAIN)
     return es_yaml_fail_key(&job->tree, section, status,

@@ -95,7 +95,7 @@ static void add_row(const es_search_t *search, const es_varying_t *varying, int6
   es_text_destroy(&text);
   for (int32_t l = 0; halves(search) && l < problem->levels; l++)
     n += search->fate[problem->first_level + l] == search->settings->rungs.n;
-  es_table_cell(table, "%d of %d", halves(search) ? n : problem->trials, problem->levels);
+  es_table_cell(table, "%d of %d", halves(search) ? n : problem->asked, problem->levels);
   find_cost(search, problem, costs, &all, &asked);
   es_table_cell(table, "%.0f %%", 100.0 * asked / all);
   if (!halves(search)) {
@@ -119,39 +119,26 @@ static void append_seeds(const es_search_t *search, int64_t part, es_text_t *out
 
 static void explain_smallest(const es_search_t *search, const es_varying_t *varying, const es_search_problem_t *problem,
                              es_text_t *out) {
-  const es_search_settings_t *settings = search->settings;
-  const int32_t first = problem->first_level;
-  const es_search_level_t *levels = &search->levels[first], *largest = &levels[problem->levels - 1];
-  const es_search_trial_t *trials = &search->trials[first];
-  if (problem->levels == 1) return;
-  es_text_append(out, "  %s ", settings->axis);
-  append_part(search, varying, first + problem->levels - 1, out);
-  if (!problem->looked)
-    es_text_append(out, ", the largest: has not reached epoch %d yet\n", settings->look);
-  else if (isfinite(problem->saturation))
-    es_text_append(out, ", the largest: saturation %.3f after epoch %d, so the first look is at %.3f x %.4g = %.4g\n",
-                   problem->saturation, settings->look, problem->saturation, largest->value,
-                   problem->saturation * largest->value);
-  else
-    es_text_append(out, ", the largest: has no saturation at epoch %d, so the first look is at the second largest\n",
-                   settings->look);
-  for (int32_t t = 0; t < problem->trials; t++) {
-    static const char *const why[] = {"the first look", "the next larger one", "halves the interval"};
-    const es_search_level_t *level = &levels[trials[t].level];
-    es_text_append(out, "  %d. %s ", t + 1, settings->axis);
-    append_part(search, varying, first + trials[t].level, out);
-    es_text_append(out, ", %s: ", why[trials[t].why]);
+  const char *axis = search->settings->axis;
+  for (int32_t l = 0; l < problem->asked; l++) {
+    const int64_t part = problem->first_level + l;
+    const es_search_level_t *level = &search->levels[part];
+    char number[32];
+    es_text_append(out, "  %s ", axis);
+    append_part(search, varying, part, out);
     if (!level->done) {
-      es_text_append(out, "not measured yet\n");
+      es_text_append(out, ": not measured yet\n");
       continue;
     }
     if (isnan(level->accuracy))
-      es_text_append(out, "diverged");
+      es_text_append(out, ": diverged");
     else
-      es_text_append(out, "accuracy %.4f", level->accuracy);
-    append_seeds(search, first + trials[t].level, out);
-    es_text_append(out, "; the best is %.4f, so %s is %s\n", trials[t].best, settings->axis,
-                   trials[t].good ? "large enough" : "too small");
+      es_text_append(out, ": accuracy %.4f", level->accuracy);
+    append_seeds(search, part, out);
+    if (l > 0 && l == problem->asked - 1 && isfinite(level->accuracy) && problem->over)
+      es_text_append(out, l == problem->levels - 1 ? "; the largest" : ", not more than %s better: the search ends",
+                     es_text_double(search->settings->accuracy, number));
+    es_text_append(out, "\n");
   }
 }
 
@@ -245,19 +232,16 @@ static void append_name(const es_search_t *search, const es_varying_t *varying, 
 
 static void append_decisions(const es_search_t *search, const es_varying_t *varying, const es_search_problem_t *problem,
                              es_text_t *out) {
-  static const char *const why[] = {"look", "up", "middle"};
   const es_search_settings_t *s = search->settings;
   const int32_t first = problem->first_level;
   int n = 0;
-  for (int32_t t = 0; !halves(search) && t < problem->trials; t++) {
-    const es_search_trial_t *trial = &search->trials[first + t];
-    const es_search_level_t *level = &search->levels[first + trial->level];
+  for (int32_t l = 0; !halves(search) && l < problem->asked; l++) {
+    const es_search_level_t *level = &search->levels[first + l];
     es_text_append(out, "%s\n    {\"value\": ", n++ > 0 ? "," : "");
-    append_name(search, varying, first + trial->level, out);
-    es_text_append(out, ", \"why\": \"%s\", \"done\": %s", why[trial->why], level->done ? "true" : "false");
+    append_name(search, varying, first + l, out);
+    es_text_append(out, ", \"done\": %s", level->done ? "true" : "false");
     append_number(out, "accuracy", level->accuracy);
-    append_number(out, "best", trial->best);
-    es_text_append(out, ", \"good\": %s}", level->done ? trial->good ? "true" : "false" : "null");
+    es_text_append(out, "}");
   }
   for (int32_t r = 0; halves(search) && r <= problem->rung && r < s->rungs.n; r++) {
     for (int32_t c = 0; c < problem->levels; c++) {
@@ -305,9 +289,7 @@ void es_search_print_json(const es_search_t *search, es_text_t *out) {
     }
     es_text_append(out, "], \"decisions\": [");
     append_decisions(search, &varying, problem, out);
-    es_text_append(out, "]");
-    if (!halves(search)) append_number(out, "saturation", problem->looked ? problem->saturation : (double)NAN);
-    es_text_append(out, "}");
+    es_text_append(out, "]}");
   }
   es_text_append(out, "\n]}\n");
 }

@@ -136,15 +136,13 @@ es_code_t es_search_create(es_search_t **out, const es_plan_t *plan, es_status_t
                             .problems = es_allocate(size, sizeof *search->problems),
                             .parts = es_allocate(size, sizeof *search->parts),
                             .levels = es_allocate(size, sizeof *search->levels),
-                            .trials = es_allocate(size, sizeof *search->trials),
                             .score = es_allocate(size * (size_t)(halves ? s->rungs.n : 1), sizeof *search->score),
                             .fate = es_allocate(size, sizeof *search->fate),
                             .asks = es_allocate(size, sizeof *search->asks)};
   }
   if (search == NULL || problem == NULL || candidate == NULL || !search->members || !search->curves || !search->place ||
-      !search->asked || !search->problems || !search->parts || !search->levels || !search->trials || !search->score ||
-      !search->fate || !search->asks || divide(search, false, problem) < 0 ||
-      (halves && divide(search, true, candidate) < 0)) {
+      !search->asked || !search->problems || !search->parts || !search->levels || !search->score || !search->fate ||
+      !search->asks || divide(search, false, problem) < 0 || (halves && divide(search, true, candidate) < 0)) {
     es_search_destroy(search);
     *out = NULL;
     es_out_of_memory(status, STAGE, "%lld points", (long long)n);
@@ -170,7 +168,6 @@ void es_search_destroy(es_search_t *search) {
   es_free(search->problems);
   es_free(search->parts);
   es_free(search->levels);
-  es_free(search->trials);
   es_free(search->score);
   es_free(search->fate);
   es_free(search->asks);
@@ -226,40 +223,14 @@ static void find_level(const es_search_t *search, const es_search_part_t *part, 
   out->accuracy = accuracy / (double)complete; /* NaN for 0/0 */
 }
 
-/* Finds the saturation of the largest value at the epoch `look`, or asks for it. */
-static void look_at_largest(es_search_t *search, es_search_problem_t *problem) {
-  const es_search_part_t *part = &search->parts[problem->first_level + problem->levels - 1];
-  double sum = 0.0;
-  int64_t n = 0;
-  problem->looked = true;
-  for (int64_t m = part->first; m < part->first + part->n; m++) {
-    const int64_t index = search->members[m].index;
-    const es_curve_t *curve = &search->curves[index];
-    if (ask(search, index, search->settings->look)) problem->looked = false;
-    const double seen = es_curve_at(curve, curve->saturation, search->settings->look);
-    if (isnan(seen)) continue;
-    sum += seen;
-    n++;
-  }
-  problem->saturation = sum / (double)n; /* NaN for 0/0 */
-}
-
 static void replay_smallest(es_search_t *search, es_search_problem_t *problem) {
   const int32_t first = problem->first_level;
   es_search_level_t *levels = &search->levels[first];
-  es_search_trial_t *trials = &search->trials[first];
-  problem->trials = 0;
-  problem->answer = ES_SEARCH_OPEN;
   for (int32_t l = 0; l < problem->levels; l++) find_level(search, &search->parts[first + l], &levels[l]);
-  if (problem->levels > 1) look_at_largest(search, problem);
-  if (problem->levels == 1)
-    problem->answer = 0;
-  else if (problem->looked)
-    problem->trials = es_search_smallest(levels, problem->levels, problem->saturation, search->settings->accuracy,
-                                         trials, &problem->answer);
+  problem->asked = es_search_smallest(levels, problem->levels, search->settings->accuracy, &problem->answer);
   problem->over = problem->answer != ES_SEARCH_OPEN;
-  for (int32_t t = 0; t < problem->trials; t++) {
-    const es_search_part_t *part = &search->parts[first + trials[t].level];
+  for (int32_t l = 0; l < problem->asked; l++) {
+    const es_search_part_t *part = &search->parts[first + l];
     for (int64_t m = part->first; m < part->first + part->n; m++) ask(search, search->members[m].index, 0);
   }
 }

@@ -15,9 +15,7 @@ typedef struct es_search_member {
 typedef struct es_search_problem {
   int64_t first, n;            /* members */
   int32_t first_level, levels; /* different values */
-  double saturation;           /* of the largest value at the epoch `look` */
-  bool looked;                 /* the saturation is known */
-  int32_t trials, answer;      /* of es_search_smallest; of halving the best candidate at the end, or ES_SEARCH_OPEN */
+  int32_t asked, answer;       /* of es_search_smallest; of halving the best candidate at the end, or ES_SEARCH_OPEN */
   int32_t rung;                /* of es_search_halve */
   bool over;
 } es_search_problem_t;
@@ -41,7 +39,6 @@ struct es_search {
   es_search_problem_t *problems; /* owned */
   es_search_part_t *parts;       /* owned: values or candidates, in the order of problems */
   es_search_level_t *levels;     /* owned; n_parts */
-  es_search_trial_t *trials;     /* owned; n_parts; of a problem from its first level on */
   double *score;                 /* owned; n_parts x rungs */
   int32_t *fate;                 /* owned; n_parts: of es_search_halve */
   es_search_ask_t *asks;         /* owned; n */

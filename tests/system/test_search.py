@@ -56,54 +56,34 @@ class Smallest(Case):
         self.write("job.yaml", SMALLEST)
 
     def full_grid(self, folder):
-        """Computes all points into a folder; returns the accuracies (classes, width, seed) and saturations after epoch 2."""
+        """Computes all points into a folder; returns the accuracies (classes, width, seed)."""
         self.write("full.yaml", "".join(line for line in SMALLEST.splitlines(True) if not line.startswith("search")))
         self.run_program("run", "full.yaml", "--quiet", "--output", folder, ranks=2)
         self.run_program("merge", "full.yaml", "--output", folder, "--to", "full.h5")
         with h5py.File(self.folder / "full.h5") as file:
-            accuracy = file["accuracy"][:, 1, -1].reshape(5, 2, 2).transpose(1, 0, 2)
-            hidden = file["saturation"][:, 1, 2, 0, 0].reshape(5, 2, 2).transpose(1, 0, 2)  # the last layer is the output
-        return accuracy, hidden
-
-    def expect(self, accuracy, saturation):
-        """The rule of search.h in Python: the levels in the order in which they are asked for, and the answer."""
-        values = [1 / 8, 1 / 4, 1 / 2, 1, 2]
-        level = next(i for i in range(4) if i == 3 or values[i] >= saturation * values[-1])
-        tried = [level]
-        while True:
-            best = max(accuracy[i] for i in tried)
-            good = min(i for i in tried if accuracy[i] >= best - 0.05 - 1e-9)
-            bad = max([i for i in tried if i < good], default=-1)
-            top = max(tried)
-            if top < 4 and (len(tried) == 1 or accuracy[top] > accuracy[top - 1] + 0.05 + 1e-9):
-                tried.append(top + 1)
-            elif good - bad > 1:
-                tried.append(bad + (good - bad) // 2)
-            else:
-                return tried, good
+            return file["accuracy"][:, 1, -1].reshape(5, 2, 2).transpose(1, 0, 2)
 
     def test_equals_the_rule_on_any_ranks_and_beside_other_results(self):
         one = self.run_on(1)
         self.assertEqual(one, self.run_on(2))
         self.assertEqual(one, self.run_on(4))
-        accuracy, saturation = self.full_grid("r1")  # adds the points that the search has left out
+        accuracy = self.full_grid("r1").mean(-1)  # adds the points that the search has left out
         names = ["1/8", "1/4", "1/2", "1", "2"]
         decided = self.decisions("--output", "r1")
         self.assertEqual(decided, one[1])
-        for problem, values, seen in zip(decided["problems"], accuracy.mean(-1), saturation.mean(-1)):
-            tried, answer = self.expect(values, seen[-1])
-            self.assertEqual([names.index(d["value"]) for d in problem["decisions"]], tried)
+        for problem, values in zip(decided["problems"], accuracy):
+            asked = next((i + 1 for i in range(1, 5) if values[i] <= values[i - 1] + 0.05), 5)
+            answer = next(i for i in range(asked) if values[i] >= max(values[:asked]) - 0.05)
+            self.assertEqual([d["value"] for d in problem["decisions"]], names[:asked])
             self.assertEqual(problem["answer"], names[answer])
-            np.testing.assert_allclose(problem["saturation"], seen[-1], rtol=1e-12)
-            np.testing.assert_allclose([d["accuracy"] for d in problem["decisions"]], values[tried], rtol=1e-12)
+            np.testing.assert_allclose([d["accuracy"] for d in problem["decisions"]], values[:asked], rtol=1e-12)
         full = self.results("r1")
         self.assertEqual(len(full), 20)
         for id, result in one[0].items():
-            if result[0] == "complete":
-                self.assertEqual(result, full[id])
+            self.assertEqual(result, full[id])
         table = self.run_program("search", "job.yaml", "--output", "r1", "--explain").stdout
         self.assertIn("2 of 2 problems answered; asked for ", table)
-        self.assertIn("classes=3:\n  width 2, the largest: saturation ", table)
+        self.assertIn("classes=3:\n  width 1/8: accuracy ", table)
 
     def test_commands_know_what_is_left_out(self):
         self.assertIn("0 of 2 problems answered", self.run_program("search", "job.yaml", expect=3).stdout)

@@ -24,21 +24,16 @@ static double unit(void) {
 }
 
 /* Replays a search that is told the accuracy of each level it asks for. Returns the answer; *asked: how many. */
-static int32_t search(const double *accuracy, int32_t n, double saturation, double within, int32_t *asked) {
+static int32_t search(const double *accuracy, int32_t n, double within, int32_t *asked) {
   es_search_level_t levels[MOST];
-  es_search_trial_t trials[MOST];
   int32_t answer = ES_SEARCH_OPEN;
-  for (int32_t i = 0; i < n; i++)
-    levels[i] = (es_search_level_t){.value = (double)(1 << i) / (1 << n), .accuracy = accuracy[i]};
+  for (int32_t i = 0; i < n; i++) levels[i] = (es_search_level_t){.value = (double)i, .accuracy = accuracy[i]};
   for (int32_t round = 0; answer == ES_SEARCH_OPEN; round++) {
     assert_true(round <= n);
-    *asked = es_search_smallest(levels, n, saturation, within, trials, &answer);
-    for (int32_t t = 0; t < *asked; t++) {
-      for (int32_t u = 0; u < t; u++) assert_int_not_equal(trials[t].level, trials[u].level);
-      if (t + 1 < *asked) assert_true(levels[trials[t].level].done);
-    }
-    if (answer == ES_SEARCH_OPEN) assert_false(levels[trials[*asked - 1].level].done);
-    levels[trials[*asked - 1].level].done = true;
+    *asked = es_search_smallest(levels, n, within, &answer);
+    for (int32_t i = 0; i + 1 < *asked; i++) assert_true(levels[i].done);
+    if (answer == ES_SEARCH_OPEN) assert_false(levels[*asked - 1].done);
+    levels[*asked - 1].done = true;
   }
   return answer;
 }
@@ -46,43 +41,39 @@ static int32_t search(const double *accuracy, int32_t n, double saturation, doub
 TEST(smallest_by_hand) {
   int32_t asked;
   const double grows[] = {0.5, 0.7, 0.8, 0.9, 0.905, 0.906};
-  assert_int_equal(search(grows, 6, 0.2, 0.01, &asked), 3);  /* looks at 3, since 0.2 is above 1/8 */
-  assert_int_equal(asked, 4);                                /* 3, 4, then 1 and 2 */
-  assert_int_equal(search(grows, 6, 0.01, 0.01, &asked), 3); /* climbs from 0 */
+  assert_int_equal(search(grows, 6, 0.01, &asked), 3);
   assert_int_equal(asked, 5);
-  assert_int_equal(search(grows, 6, 1.0, 0.01, &asked), 3);
-  assert_int_equal(search(grows, 6, (double)NAN, 0.01, &asked), 3); /* unknown: the second largest */
   const double flat[] = {0.9, 0.9, 0.9, 0.9};
-  assert_int_equal(search(flat, 4, 0.3, 0.01, &asked), 0);
+  assert_int_equal(search(flat, 4, 0.01, &asked), 0);
+  assert_int_equal(asked, 2);
   const double all[] = {0.1, 0.2, 0.3, 0.4};
-  assert_int_equal(search(all, 4, 0.1, 0.01, &asked), 3);
+  assert_int_equal(search(all, 4, 0.01, &asked), 3);
   assert_int_equal(asked, 4);
-  const double two[] = {0.5, 0.6};
-  assert_int_equal(search(two, 2, 0.1, 0.01, &asked), 1);
   const double within[] = {0.59, 0.6}; /* exactly at the limit counts */
-  assert_int_equal(search(within, 2, 0.1, 0.01, &asked), 0);
+  assert_int_equal(search(within, 2, 0.01, &asked), 0);
+  assert_int_equal(search(within, 1, 0.01, &asked), 0);
 }
 
 TEST(smallest_with_diverged_levels) {
   int32_t asked;
   const double nan = (double)NAN;
-  const double top[] = {0.5, 0.9, 0.9, nan};
-  assert_int_equal(search(top, 4, 0.9, 0.01, &asked), 1);
-  const double low[] = {nan, nan, 0.9, 0.9};
-  assert_int_equal(search(low, 4, 0.2, 0.01, &asked), 2);
-  const double none[] = {nan, nan, nan};
-  assert_int_equal(search(none, 3, 0.9, 0.01, &asked), ES_SEARCH_NO_ANSWER);
+  const double top[] = {0.5, 0.9, nan, 0.9}, low[] = {nan, nan, 0.9, 0.9}, none[] = {nan, nan, nan};
+  assert_int_equal(search(top, 4, 0.01, &asked), 1);
+  assert_int_equal(search(low, 4, 0.01, &asked), 2);
+  assert_int_equal(search(none, 3, 0.01, &asked), ES_SEARCH_NO_ANSWER);
+  assert_int_equal(asked, 3);
 }
 
-/* Where accuracies grow by more than the tolerance up to a level and are flat from there, any first look finds it. */
+/* Where accuracies grow by more than the tolerance up to a level and are flat from there, the search finds this level.
+ */
 TEST(smallest_finds_the_bend) {
   for (int trial = 0; trial < 2000; trial++) {
     const int32_t n = 2 + below(MOST - 1), bend = below(n);
     double accuracy[MOST];
     int32_t asked;
     for (int32_t i = 0; i < n; i++) accuracy[i] = i <= bend ? 0.2 + 0.05 * i : accuracy[bend] + 0.009 * unit();
-    assert_int_equal(search(accuracy, n, unit(), 0.01, &asked), bend);
-    assert_true(asked <= n);
+    assert_int_equal(search(accuracy, n, 0.01, &asked), bend);
+    assert_int_equal(asked, bend + 2 < n ? bend + 2 : n);
   }
 }
 
