@@ -168,13 +168,14 @@ static const char *key_seen_from(const char *section, const char *dotted) {
 
 es_code_t es_keys_unknown(const es_tree_t *tree, const es_yaml_t *node, const char *section, const char *where,
                           es_status_t *status) {
-  char names[ES_KEYS_MAX][ES_NAME_MAX], known[640] = "", key[ES_EXCERPT_MAX], homes[ES_FORM_MAX];
+  static const char settings[] = ", and keys of train, measure and probe with a single value, as train.learning_rate";
+  char names[ES_KEYS_MAX][ES_NAME_MAX], known[480] = "", key[ES_EXCERPT_MAX], homes[ES_FORM_MAX];
   const char *pointers[ES_KEYS_MAX];
   int n = known_names(section, names);
   size_t length = 0;
   for (int i = 0; i < n; i++) {
     pointers[i] = names[i];
-    if (length < sizeof known)
+    if (strchr(names[i], '.') == NULL && length < sizeof known)
       length += (size_t)snprintf(known + length, sizeof known - length, "%s%s", i == 0 ? "" : ", ", names[i]);
   }
   const es_yaml_t shown = {.kind = ES_NODE_SCALAR, .plain = true, .text = node->key};
@@ -187,5 +188,6 @@ es_code_t es_keys_unknown(const es_tree_t *tree, const es_yaml_t *node, const ch
     return es_yaml_fail_key(tree, node, status, "unknown key %s%s%s; did you mean \"%s\"?", key, in, where, nearest);
   if (homes[0] != '\0')
     return es_yaml_fail_key(tree, node, status, "unknown key %s%s%s; this key belongs in %s", key, in, where, homes);
-  return es_yaml_fail_key(tree, node, status, "unknown key %s%s%s; known keys are %s", key, in, where, known);
+  return es_yaml_fail_key(tree, node, status, "unknown key %s%s%s; known keys are %s%s", key, in, where, known,
+                          strcmp(section, "grid") == 0 ? settings : "");
 }

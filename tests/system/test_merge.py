@@ -287,7 +287,8 @@ class Refused(Sweep):
     def test_older_file_without_groups(self):
         """A variable that older programs did not write is missing in their points only."""
         with self.edit(0) as file:
-            for name in ("recall", "class", "stability_distance", "stability_pearson", "stability_spearman", "reference"):
+            for name in ("recall", "class", "class_samples", "class_predictions", "confusion", "predicted_class", "stability_distance",
+                         "stability_pearson", "stability_spearman", "reference"):
                 del file[name]
         self.merge()
         with h5py.File(self.folder / "all.h5", "r") as merged:
@@ -361,7 +362,7 @@ class Readers(Sweep):
         for engine in ("h5netcdf", "netcdf4"):
             with self.subTest(engine=engine), xarray.open_dataset(self.folder / "all.h5", engine=engine) as dataset:
                 self.assertEqual(dict(dataset.sizes), {"point": 7, "split": 2, "epoch": 4, "layer": 4, "delta": 2,
-                                                       "component": 12, "class": 3, "reference": 2, "channel": 3})
+                                                       "component": 12, "class": 3, "predicted_class": 3, "reference": 2, "channel": 3})
                 for name in ("seed", "model", "outcome", "layer_name", "train_learning_rate"):
                     self.assertIn(name, dataset.coords)
                 self.assertNotIn("seed", dataset.data_vars)

@@ -268,16 +268,7 @@ static const bad_job_t sets[] = {
     {JOB, "grid.width=[1, 1]", "--set grid.width=[1, 1]: grid.width has \"1\" twice"},
     {JOB, "grid.size=3",
      "--set grid.size=3: unknown key \"size\" in grid; known keys are dataset, model, width, classes, resolution, "
-     "seed, "
-     "train.epochs, train.batch, train.optimizer, train.learning_rate, train.momentum, train.weight_decay, "
-     "train.beta1, train.beta2, train.epsilon, train.schedule, train.lanes, train.precision, train.nesterov, "
-     "train.label_smoothing, train.clip_norm, train.warmup, train.warmup_start, measure.every, "
-     "measure.method, "
-     "measure.convention, measure.solver, measure.eigenspace, measure.projection, measure.weights, "
-     "measure.similarity, measure.similarity_samples, measure.classes, "
-     "measure.units, measure.dormant, measure.gradients, measure.step_samples, probe.pool, "
-     "probe.l2, probe.samples, "
-     "probe.tail, probe.gap"},
+     "seed, and keys of train, measure and probe with a single value, as train.learning_rate"},
     {"name: x\ngrid: [{dataset: fashion-mnist, model: vgg11}]", "grid.seed=1",
      "--set grid.seed=1: grid is a list in the job file, so a key inside it cannot be set; set the whole value"},
     {JOB, "train.epochs=", "--set train.epochs=: train.epochs must be an integer from 1 to 100000, not nothing"},
