@@ -3,7 +3,7 @@ if the points do not decide a question, the sentence says that."""
 import numpy as np
 import pandas as pd
 
-from . import statistics
+from . import early, statistics
 from .kinds import OTHER, kind_of, kinds_of
 from .steps import ORDERED, Steps, settled
 from .sweep import LISTED, STABLE, last_finite, width_text
@@ -50,6 +50,7 @@ class Findings:
         self._rounding()
         self._layers()
         self._kinds()
+        self._early()
         if self.sweep.foreign:
             self._leave_out()
 
@@ -57,6 +58,19 @@ class Findings:
         if self.sweep.foreign and ("Not decidable" in text or "no network gets a verdict" in text):
             return  # nobody asked
         self.sentences.append({"title": title, "text": text, "numbers": numbers})
+
+    def _early(self):
+        rates = early.error_rates(self.sweep, early.cases(self.sweep))
+        of = rates[rates["number"] == "saturation"]
+        if not len(of):
+            return
+        self.tables["early"] = rates
+        guess = float(rates.loc[rates["number"] == early.GUESS, "error_rate"].iloc[0])
+        first, last = of.iloc[0], of.iloc[-1]
+        self.say("Is it visible early that a wider network would be better?",
+                 f"A rule on the mean saturation, fitted on one dataset and tested on the others, errs for {100 * first['error_rate']:.0f} % of the "
+                 f"networks after epoch {int(first['epoch'])}, and for {100 * last['error_rate']:.0f} % after epoch {int(last['epoch'])}. "
+                 f"Guessing {early.GUESS} errs for {100 * guess:.0f} %.", "early")
 
     # ---- networks, recommendation, verdict ----
 
