@@ -28,7 +28,7 @@ typedef struct attempt {
 
 static attempt_t try_rectangle(const es_augment_t *a, es_purpose_t purpose, const es_rectangle_settings_t *limits,
                                int32_t position, int draw, int32_t n) {
-  attempt_t t;
+  attempt_t t = {0};
   draw_block(a, purpose, position, draw, t.words);
   const double area = (double)n * n * between(t.words[0], limits->scale[0], limits->scale[1]);
   const double ratio = exp(between(t.words[1], log(limits->ratio[0]), log(limits->ratio[1])));
