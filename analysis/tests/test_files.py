@@ -191,7 +191,7 @@ def test_a_point_is_a_sweep_of_one(small):
 def test_the_example_of_the_readme(small, monkeypatch):
     """The Python of the README runs unchanged on a merged file of another job."""
     text = (HERE.parent / "README.md").read_text()
-    example, = (block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "eigenscope_analysis" in block)
+    example, = (block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "es.to_frame" in block)
     monkeypatch.chdir(small)
     names = {}
     exec(example, names)

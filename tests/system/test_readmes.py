@@ -183,10 +183,14 @@ class Pages(unittest.TestCase):
 
     def test_every_variable_is_defined(self):
         fields = (harness.SOURCE / "src/store/fields.c").read_text()
-        rows = (harness.SOURCE / "include/eigenscope/saturation.h").read_text()
-        names = re.findall(r'FIELD\(\w+, "(\w+)"', fields) + re.findall(r"ROW\([A-Z_0-9]+, (\w+),", rows)
+        names = re.findall(r'FIELD\([A-Z_0-9]+, "(\w+)"', fields)
+        for header, prefix in (("saturation", ""), ("class_numbers", ""), ("matrices", "weights_")):
+            rows = re.findall(r"^  ROW\([A-Z_0-9]+, (\w+),", (harness.SOURCE / f"include/eigenscope/{header}.h").read_text(), re.M)
+            self.assertGreater(len(rows), 5)
+            names += [prefix + name for name in rows]
         self.assertGreater(len(names), 40)
-        table = set(re.findall(r"^\| `(\w+)` \| [\w, ]+ \| \S", (harness.SOURCE / "analysis/README.md").read_text(), re.M))
+        rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| [a-z_0-9, ]+ \| \S", (harness.SOURCE / "analysis/README.md").read_text(), re.M)
+        table = {name for row in rows for name in re.findall(r"\w+", row)}
         self.assertEqual(table, set(names))
 
     def test_a_plain_build(self):
