@@ -11,11 +11,13 @@ WIDTHS = {"XXXS": "1/16", "XXS": "1/8", "XS": "1/4", "S": "1/2", "": "1", "L": "
 
 # ---- networks ----
 
-SIZED = re.compile(r"^(vgg(?:11|13|16|19)|resnet(?:18|34|50)|mobilenet_?v2)(?:_?(X{0,3}S|X{0,3}L))?$", re.IGNORECASE)
+SIZED = re.compile(r"^(vgg(?:11|13|16|19)|resnet(?:18|34|50|101|152)|mobilenet_?v2)(?:_?(X{0,3}S|X{0,3}L))?$", re.IGNORECASE)
 # Networks with sizes that differ from the built-in ones: torchvision's 7 x 7 stem with max pooling (MobileNetV2: two more strides), and
 # vgg11_S, whose third and fourth convolutions have 126 channels instead of 128.
 SIZED_MODELS = {"resnet18": ("resnet18-7x7", "{resnet: 18, stem: imagenet}"), "resnet34": ("resnet34-7x7", "{resnet: 34, stem: imagenet}"),
                 "resnet50": ("resnet50-7x7", "{resnet: 50, stem: imagenet}"),
+                "resnet101": ("resnet101-7x7", "{resnet: 101, stem: imagenet}"),
+                "resnet152": ("resnet152-7x7", "{resnet: 152, stem: imagenet}"),
                 "mobilenetv2": ("mobilenet_v2-224", "{mobilenet: v2, stem: imagenet}"),
                 "vgg11_S": ("vgg11-126", "{vgg: [64, M, 128, M, 252, 252, M, 512, 512, M, 512, 512, M]}")}
 
@@ -112,8 +114,7 @@ DESCRIBED = {
     "resnet18_dp00_dspl2": resnet(4, 4, stem=(7, 1, False)), "resnet18noskip_dp00_dspl2": resnet(4, 4, plain=ALL, stem=(7, 1, False)),
     "resnet18_dspl8": resnet(*[1] * 8), "resnet36_dspl8": resnet(*[2] * 8),
     **{f"resnet18_o{k}": resnet(2, 2, 2, 2, skip_kernel=k) for k in (1, 3, 5, 7)},
-    "resnet18_bottleneck": deep(2, 2, 2, 2), "resnet24": deep(2, 2, 2, 2), "resnet50t": deep(3, 4, 1), "resnet101": deep(3, 4, 23, 3),
-    "resnet152": deep(3, 8, 36, 3),
+    "resnet18_bottleneck": deep(2, 2, 2, 2), "resnet24": deep(2, 2, 2, 2), "resnet50t": deep(3, 4, 1),
     **{f"{se}iresnet18{dw}": resnet(2, 2, 2, 2, block=own.inverted(bool(dw), bool(se))) for se in ("", "se") for dw in ("", "_dw")},
     **{f"resnet{n}_pc_sized": functools.partial(own.resnet, blocks, plain=ALL, stem=(3, 1, False), names=("shortcut", "linear"), init={},
                                                 fixed_stem=True) for n, blocks in ((18, (2, 2, 2, 2)), (34, (3, 4, 6, 3)))},
