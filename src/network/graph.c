@@ -44,12 +44,6 @@ const es_node_t *es_graph_first(const es_graph_t *graph) {
   return node;
 }
 
-int32_t es_graph_output(const es_graph_t *graph) {
-  int32_t node = graph->n_nodes - 1;
-  while (node > 0 && !es_node_is_layer(&graph->nodes[node])) node--;
-  return node;
-}
-
 int32_t es_graph_border(const es_graph_t *graph) {
   int32_t node = 1;
   while (node < graph->n_nodes && !(es_node_is_layer(&graph->nodes[node]) &&

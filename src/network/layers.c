@@ -171,6 +171,12 @@ static es_code_t refuse(const es_graph_t *g, int32_t *join_of, bool any, es_stat
                  words);
 }
 
+int32_t es_graph_output(const es_graph_t *g) {
+  int32_t node = g->n_nodes - 1;
+  while (node > 0 && !es_node_is_layer(&g->nodes[node])) node--;
+  return node;
+}
+
 /* ---- nodes that are shown, but not measured ---- */
 
 /* In inference, the output is the input, number by number. */

@@ -104,7 +104,8 @@ static inline es_result_shape_t example_shape(void) {
   shape.steps = steps;
   shape.n_steps = EXAMPLE_STEPS;
   shape.steps_of_epoch = 10;
-  shape.eigenspace = shape.eigenvectors = shape.projection = shape.weights = shape.classes = true;
+  shape.eigenspace = shape.eigenvectors = shape.projection = shape.weights = shape.classes = shape.units =
+      shape.gradients = true;
   return shape;
 }
 
