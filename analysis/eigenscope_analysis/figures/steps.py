@@ -39,4 +39,4 @@ def draw(sweep):
     return figure, caption + style.shown_of(shown, sweep.networks)
 
 
-SETTLING = style.Plot("steps", "Inside an epoch", draw)
+SETTLING = style.Plot("steps", "Inside an epoch", draw, special=True)
