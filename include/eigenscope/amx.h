@@ -7,7 +7,7 @@
 #ifndef EIGENSCOPE_AMX_H
 #define EIGENSCOPE_AMX_H
 
-#ifdef __AMX_TILE__
+#if defined __AMX_TILE__ || defined __AMXTILE__ /* the second in clang before 15 */
 #include "eigenscope/kernel.h"
 #include <immintrin.h>
 #include <stddef.h>
