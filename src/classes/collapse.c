@@ -85,11 +85,11 @@ void es_class_axes_destroy(es_class_axes_t *axes) {
 /* Rows m_c − g of the classes that have samples, (present, width); NULL if out of memory. The caller frees them. */
 static double *centred_means(const es_class_means_t *m) {
   const size_t width = (size_t)m->width;
-  double *out = es_allocate((size_t)m->present, width * sizeof *out), *to = out;
+  double *out = es_allocate((size_t)m->present, width * sizeof *out);
   for (size_t j = 0; out && j < width; j++) {
     double sum = 0.0;
     for (int32_t k = 0; k < m->classes; k++) sum += m->count[k] > 0 ? m->mean[(size_t)k * width + j] : 0.0;
-    to = out + j;
+    double *to = out + j;
     for (int32_t k = 0; k < m->classes; k++) {
       if (m->count[k] == 0) continue;
       *to = m->mean[(size_t)k * width + j] - sum / m->present;

@@ -125,12 +125,44 @@ static void append_kinds(char out[ES_SETTING_MAX], const es_measure_settings_t *
   append(out, "]");
 }
 
+/* "[0.1, 1]" */
+static void append_numbers(char out[ES_SETTING_MAX], const double *values, int n) {
+  for (int i = 0; i < n; i++) {
+    append(out, i == 0 ? "[" : ", ");
+    append_number(out, values[i]);
+  }
+  append(out, "]");
+}
+
+/* "[1, 2]" */
+static void append_integers(char out[ES_SETTING_MAX], const int32_t *values, int n) {
+  for (int i = 0; i < n; i++) append(out, "%s%d", i == 0 ? "[" : ", ", values[i]);
+  append(out, "]");
+}
+
+static void append_stop(char out[ES_SETTING_MAX], const es_stop_settings_t *stop) {
+  if (stop->patience == 0) {
+    append(out, "none");
+    return;
+  }
+  append(out, "{distance: ");
+  append_number(out, stop->distance);
+  append(out, ", patience: %d}", stop->patience);
+}
+
+static void append_steps(char out[ES_SETTING_MAX], const es_steps_t *steps) {
+  if (steps->kind == ES_STEPS_LIST)
+    append_integers(out, steps->list, steps->n);
+  else if (steps->kind == ES_STEPS_NONE)
+    append(out, "none");
+  else
+    append(out, "{%s: %d}", steps->kind == ES_STEPS_LOG ? "log" : "every", steps->n);
+}
+
 void es_key_print(const es_key_t *key, const void *target, char out[ES_SETTING_MAX]) {
   const void *at = (const char *)target + key->offset;
   const es_measure_settings_t *measure = at;
-  const es_stop_settings_t *stop = at;
   const es_epochs_t *epochs = at;
-  const es_steps_t *steps = at;
   const es_probe_settings_t *probe = at;
   const es_ratio_t *ratio = at;
   const bool is_wide = key->type == ES_KEY_INT64 || key->type == ES_KEY_COUNT64;
@@ -165,13 +197,7 @@ void es_key_print(const es_key_t *key, const void *target, char out[ES_SETTING_M
     append_schedule(out, at);
     break;
   case ES_KEY_STOP:
-    if (stop->patience == 0) {
-      append(out, "none");
-      break;
-    }
-    append(out, "{distance: ");
-    append_number(out, stop->distance);
-    append(out, ", patience: %d}", stop->patience);
+    append_stop(out, at);
     break;
   case ES_KEY_METHOD:
     if (measure->method >= ES_METHOD_POOL)
@@ -186,11 +212,7 @@ void es_key_print(const es_key_t *key, const void *target, char out[ES_SETTING_M
     append_words(out, measure->splits[ES_TRAIN], measure->splits[ES_EVAL], (const char *const[]){"train", "eval"});
     break;
   case ES_KEY_DELTAS:
-    for (int i = 0; i < measure->n_deltas; i++) {
-      append(out, i == 0 ? "[" : ", ");
-      append_number(out, measure->delta[i]);
-    }
-    append(out, "]");
+    append_numbers(out, measure->delta, measure->n_deltas);
     break;
   case ES_KEY_PATTERNS:
     for (int i = 0; i < measure->n_layers; i++) append(out, "%s\"%s\"", i == 0 ? "[" : ", ", measure->layers[i]);
@@ -200,27 +222,19 @@ void es_key_print(const es_key_t *key, const void *target, char out[ES_SETTING_M
     append_kinds(out, measure);
     break;
   case ES_KEY_EPOCHS:
-    if (epochs->kind != ES_EPOCHS_LIST) {
+    if (epochs->kind == ES_EPOCHS_LIST)
+      append_integers(out, epochs->list, epochs->n);
+    else
       append(out, "%s", key->choices[epochs->kind]);
-      break;
-    }
-    for (int i = 0; i < epochs->n; i++) append(out, "%s%d", i == 0 ? "[" : ", ", epochs->list[i]);
-    append(out, "]");
     break;
   case ES_KEY_L2:
-    if (probe->n_path == 0) append_number(out, probe->l2);
-    for (int i = 0; i < probe->n_path; i++) {
-      append(out, i == 0 ? "[" : ", ");
-      append_number(out, probe->path[i]);
-    }
-    append(out, probe->n_path > 0 ? "]" : "");
+    if (probe->n_path > 0)
+      append_numbers(out, probe->path, probe->n_path);
+    else
+      append_number(out, probe->l2);
     break;
   case ES_KEY_STEPS:
-    if (steps->kind == ES_STEPS_NONE) append(out, "none");
-    if (steps->kind == ES_STEPS_LOG || steps->kind == ES_STEPS_EVERY)
-      append(out, "{%s: %d}", steps->kind == ES_STEPS_LOG ? "log" : "every", steps->n);
-    for (int i = 0; steps->kind == ES_STEPS_LIST && i < steps->n; i++)
-      append(out, "%s%d%s", i == 0 ? "[" : ", ", steps->list[i], i + 1 == steps->n ? "]" : "");
+    append_steps(out, at);
     break;
   default:
     assert(!"a key whose value is not printed");
