@@ -138,7 +138,7 @@ def after(browser, act):
     browser.wait(f"Number({DRAWN}) > {before}")
 
 
-# Where the middle of a cell or a mark is on the screen.
+# The position on the screen of the middle of a cell or a mark.
 PLACE = """(() => {{ const plot = document.getElementById("{id}"), trace = plot.data[{curve}], r = plot.getBoundingClientRect();
   const layout = plot._fullLayout, x = layout["xaxis" + (trace.xaxis || "x").slice(1)], y = layout["yaxis" + (trace.yaxis || "y").slice(1)];
   const at = plot.data[{curve}].z ? [{column}, {row}] : [trace.x[{column}], trace.y[{column}]];

@@ -13,13 +13,13 @@ from eigenscope_analysis import figures, open as open_file, report
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
-# Of each figure of the page: its size on the screen, whether its picture was read, and its caption.
+# Lists for each figure of the page its size on the screen, whether its picture was read, and its caption.
 LOOK = """[...document.querySelectorAll("figure")].map(figure => {
   const image = figure.querySelector("img"), place = (image || figure).getBoundingClientRect();
   return {id: figure.id, width: place.width, height: place.height, read: Boolean(image && image.naturalWidth),
           caption: (figure.querySelector("figcaption, .nothing") || {}).innerText || ""};
 })"""
-# Of a picture by itself: the shapes that cover any of it, and the number of squares of 20 pixels in which they begin.
+# Counts the shapes that cover any part of a picture, and the squares of 20 pixels in which the shapes begin.
 SHAPES = """(() => { const place = document.documentElement.getBoundingClientRect();
   const seen = [...document.querySelectorAll("path, use, image, rect, polygon")].filter(s => !s.closest("defs, clipPath"))
     .map(s => s.getBoundingClientRect()).filter(r => r.width + r.height > 0 && r.right > place.left && r.left < place.right

@@ -86,7 +86,8 @@ void es_class_axes_destroy(es_class_axes_t *axes);
 /** Writes vᵀ Σ_T v for each axis (rank) from the packed triangle of Σ_T. Not collective. ES_SYSTEM. */
 es_code_t es_class_variances(double *out, const es_class_axes_t *axes, int32_t width, const double *triangle,
                              es_status_t *status);
-/** The same from the part of Σ_T that this rank holds; the sum over the ranks is the result. Not collective. */
+/** Like es_class_variances, from the part of Σ_T that this rank holds: the sum over the ranks is vᵀ Σ_T v. Not
+ * collective. */
 es_code_t es_class_variances_blocks(double *out, const es_class_axes_t *axes, const es_dist_matrix_t *blocks,
                                     es_status_t *status);
 /** The same from the triangle of the Gram matrix of all rows (gram.h). `label`: (samples) as numbers, in the order of
