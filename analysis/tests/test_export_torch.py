@@ -339,7 +339,7 @@ def test_eigenvalues():
     pytest.importorskip("h5py")
     sys.path.insert(0, str(HERE.parent.parent / "tests" / "fixtures" / "torch"))
     import zoo
-    found = zoo.Comparison("shufflenet_v2_x0_5", 16, 1)
+    found = zoo.Comparison("shufflenet_v2_x0_5", 16, 32, 1)
     assert found.good, str(found)
 
 
