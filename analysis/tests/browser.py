@@ -97,9 +97,17 @@ class Browser:
             time.sleep(0.02)
         return value
 
-    def open(self, page, ready="document.readyState === 'complete'", fragment=""):
-        self.send("Page.navigate", url=page.as_uri() + fragment)
-        self.wait(f"location.href.startsWith({json.dumps(page.as_uri())}) && ({ready})")
+    def open(self, page, ready="document.readyState === 'complete'", query=""):
+        self.load(ready, "Page.navigate", url=page.as_uri() + query)
+
+    def reload(self, ready):
+        self.load(ready, "Page.reload")
+
+    def load(self, ready, method, **parameters):
+        """Waits until the new page is ready: the page before, which is marked, may answer until the new one is there."""
+        self.run("window.left = true")
+        self.send(method, **parameters)
+        self.wait(f"!window.left && ({ready})")
 
     def move(self, x, y):
         for step in (8, 0):

@@ -21,6 +21,7 @@ from eigenscope_analysis.sweep import Sweep
 SMALL = {"widths": (1 / 16, 1 / 8), "classes": (2, 4), "seeds": (0, 1), "n_epochs": 3, "n_layers": 6}
 PACKAGE = pathlib.Path(explorer.__file__).parent
 DRAWN = "document.querySelector('#explorer-root')?.dataset.drawn"
+ASKED = DRAWN.replace("drawn", "asked")
 
 
 def extended():
@@ -132,10 +133,11 @@ def browser(page, tmp_path_factory):
 
 
 def after(browser, act):
-    """Does something and waits until the page has drawn again."""
-    before = int(browser.run(DRAWN))
+    """Does something and waits until the page has drawn again, and has nothing more to draw."""
+    browser.wait(f"{DRAWN} === {ASKED}")
+    before = int(browser.run(ASKED))
     act()
-    browser.wait(f"Number({DRAWN}) > {before}")
+    browser.wait(f"Number({DRAWN}) > {before} && {DRAWN} === {ASKED}")
 
 
 # The position on the screen of the middle of a cell or a mark.
@@ -150,6 +152,7 @@ def hover(browser, chart, curve, row, column):
     """The text that the mouse makes appear."""
     browser.run(f"document.getElementById('{chart}').scrollIntoView({{block: 'center', behavior: 'instant'}})")
     browser.move(5, 5)
+    browser.wait(f"!({HOVERED.format(id=chart)}).length")
     browser.move(*browser.run(PLACE.format(id=chart, curve=curve, row=row, column=column)))
     return browser.wait(f"({HOVERED.format(id=chart)}).join(' ')")
 
@@ -256,15 +259,15 @@ def test_names_labels_and_focus(browser):
     after(browser, lambda: browser.press("ArrowRight"))
     assert browser.run("document.activeElement.id") == browser.run("document.querySelector('[role=tab][aria-selected=true]').id") == "tab-spectra"
     address, title = browser.run("location.hash"), browser.run("document.querySelector('#chart-map-title').textContent")
-    browser.send("Page.reload")
-    browser.wait(f"document.readyState === 'complete' && {DRAWN}")
+    browser.reload(f"document.readyState === 'complete' && {DRAWN}")
     assert (browser.run("location.hash"), browser.run("document.querySelector('#chart-map-title').textContent")) == (address, title)
 
 
 def test_light_dark_and_narrow(browser):
+    """The page follows the system's colours and the window, soon after they change."""
     paper = "getComputedStyle(document.querySelector('.chart')).backgroundColor"
     light = browser.run(paper)
-    after(browser, lambda: browser.look(380, 800, dark=True))
-    assert browser.run(paper) != light
-    assert browser.run("document.documentElement.scrollWidth") <= 380
-    assert browser.run("document.getElementById('chart-map')._fullLayout.paper_bgcolor") == "#161b21"
+    browser.look(380, 800, dark=True)
+    browser.wait(f"{paper} !== '{light}'")
+    browser.wait("document.getElementById('chart-map')._fullLayout.paper_bgcolor === '#161b21'")
+    browser.wait("document.documentElement.scrollWidth <= 380")

@@ -178,11 +178,13 @@ const Explorer = (() => {
 
   async function draw(remember = true) {
     const now = ++drawing;
+    root.dataset.asked = String(now);
     if (remember !== false) keep();
     try {
       if (state.tab === "points") await Points.show(panel, state, charts, () => state.refresh && state.refresh(), draw);
       else await view(state.tab, now);
-      root.dataset.drawn = String(Number(root.dataset.drawn || 0) + 1);
+      if (now !== drawing) return;
+      root.dataset.drawn = String(now);
       if (!root.dataset.opened) root.dataset.opened = String(Math.round(performance.now()));
     } catch (error) {
       if (now === drawing) told.textContent = `The explorer cannot go on: ${error.message}.`;
