@@ -67,8 +67,8 @@ def convert_text(text, path, name):
     lines += [f"name: {name}", "grid:"]
     grid = blocks(config, networks, datasets)
     for block in grid:
-        for i, (axis, values) in enumerate(block.items()):
-            lines.append(f"  {'- ' if i == 0 else '  '}{axis}: [{', '.join(map(str, values))}]")
+        starts = ["  - ", *["    "] * len(block)] if len(grid) > 1 else ["  "] * len(block)  # --set can change an axis of a single block
+        lines += [f"{start}{axis}: [{', '.join(map(str, values))}]" for start, (axis, values) in zip(starts, block.items())]
     own = {model: spec for _, model, spec, _ in networks if spec}
     lines += (["models:", *(line for model, spec in own.items() for line in model_lines(model, spec))] if own else []) + ["datasets:"]
     for data in datasets:

@@ -253,6 +253,6 @@ OPTIMIZERS = {"adam": "optimizer: adam, learning_rate: 0.001, weight_decay: 0",
               "noopt": "optimizer: sgd, learning_rate: 0, momentum: 0, weight_decay: 0",
               "adamw": "optimizer: adamw, learning_rate: 0.001, weight_decay: 0.01", "radam": "optimizer: radam, learning_rate: 0.001, weight_decay: 0"}
 OPTIMIZER_NOTES = {"lrs": "lrs is taken as phd-lab defined it from commit 6fdc811 to a9de073. An early copy has steps of 30 epochs; at commit "
-                          "fad58d4 momentum and weight decay are 0, and at 62e1971 the learning rate is"}
+                          "fad58d4 momentum and weight decay are 0, and at 62e1971 the learning rate is 0, too"}
 MEASURED = {"accuracy", "top5accuracy", "mcc", "recall", "sensitivity", "precision", "f1", "specificity", "balancedaccuracy",
             "adjustedbalancedaccuracy"}  # metrics that results hold, or that follow from them (eigenscope_analysis.scores)

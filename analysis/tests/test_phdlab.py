@@ -77,6 +77,7 @@ def test_fixtures_mean_the_same():
     assert "# Differences from phd-lab:\n# - dataset imagenette-N: phd-lab trains on random parts of the whole images" in vgg11
     assert "skip: true" in job("section444") and "  resnet50_pc: {resnet: 50, stem: cifar, skip: false}" in job("section444")
     assert "  vgg19t2: {vgg: [64, 64, M, 128, 128, M, 256, 256, 256, M]}" in job("optimized")
+    assert "grid:\n  dataset: [" in job("noskipVG")  # one block: `--set grid.seed=...` works
     assert "{resnet: 34, stem: imagenet, skip: false}" in job("noskipVG") and "not used: cache_dir, data_parallel" in job("noskipVG")
     assert "fit: pad" in job("blackpadding4") and "augment: [flip]" in job("blackpadding4")
     assert "augment: [flip]}" in job("section41") and "lacks what phd-lab does with imagenet-N" in job("section41").replace("\n#   ", " ")

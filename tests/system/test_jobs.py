@@ -124,6 +124,10 @@ class Jobs(harness.Case):
             row = next(line for line in table.splitlines() if line.startswith(f"| [`{name}.yaml`]"))
             total = int(row.split("|")[4].replace(",", ""))
             self.assertAlmostEqual(plan["total_macs"] * 1e-12, total, delta=max(0.5, total / 1000), msg=row)
+            memory = int(row.split("|")[6].replace(",", ""))
+            self.assertIn(f" {memory:,} MiB a rank.", path.read_text())
+            most = max(point["bytes_per_rank"] for point in plan["points"]) / 2**20  # depends on the CPU
+            self.assertTrue(0.95 * memory < most < 1.25 * memory, f"{most} MiB: {row}")
 
 
 if __name__ == "__main__":
