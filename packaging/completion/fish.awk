@@ -1,7 +1,7 @@
 # Completion for fish from `eigenscope --help=records`.
 BEGIN {
   FS = "\t"
-  print "# Completion of eigenscope for fish: commands, options, their values, job files, files of results."
+  print "# Completion of eigenscope for fish: commands, options, their values, job files, files of results, networks."
   print "complete -c eigenscope -f"
   print "complete -c eigenscope -n __fish_use_subcommand -l help -d 'what the commands do'"
   print "complete -c eigenscope -n __fish_use_subcommand -l version -d 'the version'"
@@ -15,7 +15,8 @@ function quoted(text) {
 function values(what, n, words, i, out, list) {
   n = split(what, words, "|")
   for (i = 1; i <= n; i++) {
-    if (words[i] == "JOB") out = out " -k -a '(__fish_complete_suffix .yaml)'"
+    if (words[i] == "NETWORK") list = list networks
+    else if (words[i] == "JOB") out = out " -k -a '(__fish_complete_suffix .yaml)'"
     else if (words[i] ~ /\.(h5|safetensors)$/) out = out " -k -a '(__fish_complete_suffix " substr(words[i], index(words[i], ".")) ")'"
     else if (words[i] ~ /^(DIR|FOLDER)$/) out = out " -a '(__fish_complete_directories)'"
     else if (words[i] ~ /^(FILE|PATH)$/) out = out " -F"
@@ -25,6 +26,7 @@ function values(what, n, words, i, out, list) {
 }
 function line(condition, rest) { print "complete -c eigenscope -n " quoted(condition) rest }
 
+$1 == "network" { networks = networks (networks == "" ? "" : " ") $2 }
 $1 == "command" { line("__fish_use_subcommand", " -a " $2 " -d " quoted($4)) }
 $1 == "page" {
   page = $2

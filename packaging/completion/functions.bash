@@ -1,4 +1,4 @@
-# Completion of eigenscope for bash: commands, options, their values, job files, files of results, keys after --set.
+# Completion of eigenscope for bash: commands, options, their values, job files, files of results, networks, keys after --set.
 # shellcheck disable=SC2016 # the help texts have backquotes
 _eigenscope_table='
 @TABLE@
@@ -29,6 +29,7 @@ _eigenscope_values() { # what start: of an option or argument that the usage cal
   for one in $1; do
     case $one in
       JOB) _eigenscope_names .yaml "$2" ;;
+      NETWORK) IFS=$'\n' compgen -W "$(_eigenscope_rows network)" -- "$2" ;;
       DIR | FOLDER) _eigenscope_names '' "$2" ;;
       *.h5 | *.safetensors) _eigenscope_names ".${one##*.}" "$2" ;;
       FILE | PATH) _eigenscope_how filenames && compgen -f -- "$2" ;;

@@ -1,5 +1,5 @@
 #compdef eigenscope
-# Completion of eigenscope for zsh: commands, options, their values, job files, files of results, keys after --set.
+# Completion of eigenscope for zsh: commands, options, their values, job files, files of results, networks, keys after --set.
 _eigenscope_table='
 @TABLE@
 '
@@ -9,6 +9,7 @@ _eigenscope_values() { # what: of an option or argument that the usage calls DIR
   for one in ${(s:|:)1}; do
     case $one in
       JOB) _files -g '*.yaml' ;;
+      NETWORK) compadd -- ${(f)"$(_eigenscope_rows network)"} ;;
       DIR | FOLDER) _files -/ ;;
       *.h5 | *.safetensors) _files -g "*.${one##*.}" ;;
       FILE | PATH) _files ;;

@@ -2,7 +2,7 @@
 # to complete. The first file is `eigenscope --help=records`, the second jobs/reference.yaml. Lines of the table:
 #
 #   command NAME HELP        part COMMAND NAME        option PAGE NAME VALUE HELP
-#   positional PAGE WORD     key NAME                 (fields separated by tabs; VALUE is - for none)
+#   positional PAGE WORD     key NAME                 network NAME   (fields separated by tabs; VALUE is - for none)
 FNR == 1 { file++ }
 
 function add(line) {
@@ -25,6 +25,7 @@ function positionals(page, usage, n, words, i) {
 
 file == 1 {
   split($0, field, "\t")
+  if (field[1] == "network") add("network\t" field[2])
   if (field[1] == "command") add("command\t" field[2] "\t" field[4])
   if (field[1] == "page") page = field[2]
   if (field[1] == "page" && page ~ / /) add("part\t" substr(page, 1, index(page, " ") - 1) "\t" substr(page, index(page, " ") + 1))

@@ -39,7 +39,7 @@ static const char train_usage[] = "[mpirun -n P] eigenscope bench train [options
                                   "in turns. Each rank trains one network on synthetic images.";
 
 static const es_option_t train_options[] = {
-    {"--model", "NAME", false, "built-in network, or the file of a description (default vgg16)"},
+    {"--model", "NETWORK", false, "name of eigenscope model list, or the file of a description (default vgg16)"},
     {"--widths", "LIST", false, "width multipliers (default 1/16,1/8,1/4)"},
     {"--samples", "N", false, "training images of 32 x 32, synthetic (default 5120)"},
     {"--pairs", "P", false,

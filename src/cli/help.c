@@ -1,5 +1,7 @@
 /* Prints the help of the commands: for people, and as records for the manual page and shell completion. */
 #include "cli_internal.h"
+#include "eigenscope/graph.h"
+#include "eigenscope/shipped.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -74,6 +76,8 @@ bool es_cli_help(const char *command, int argc, char **argv) {
 }
 
 void es_cli_help_records(void) {
+  for (const char *const *name = es_model_spec_names(); *name != NULL; name++) printf("network\t%s\n", *name);
+  for (int i = 0; es_shipped_row(i) != NULL; i++) printf("network\t%s\n", es_shipped_row(i)->name);
   for (int i = 0; i < N_PAGES; i++) {
     const es_page_t *page = pages[i];
     const char *kind = "usage";

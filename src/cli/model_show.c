@@ -8,12 +8,12 @@
 #include <string.h>
 
 static const char usage[] =
-    "eigenscope model show JOB [MODEL] [--width W] [--classes C] [--resolution R] [--format table|json|dot]\n\n"
+    "eigenscope model show JOB|NETWORK [MODEL] [--width W] [--classes C] [--resolution R] [--format table|json|dot]\n\n"
     "Shows the operations of a network with the shape of their output, parameters, multiply-adds and receptive field. "
     "JOB is a\n"
-    "job file, the file of a description (a mapping with layers), or a name of eigenscope model list such as "
-    "resnet18. For\n"
-    "a job, width, classes and resolution are those of its first point with this model.";
+    "job file, or the file of a description (a mapping with layers); NETWORK is a name of eigenscope model list such "
+    "as\n"
+    "resnet18. For a job, width, classes and resolution are those of its first point with this model.";
 static const es_option_t options[] = {
     {"--width", "W", false, "factor of the channels, as in 1/4 (default: that of the job, else 1)"},
     {"--classes", "C", false, "number of classes (default: those of the job, else 10)"},

@@ -1,5 +1,6 @@
 """`cmake --install`: the tree is moved to a folder with a blank in its name and used with nothing else on PATH; manual pages
 and completions agree with the program."""
+import json
 import os
 import pathlib
 import re
@@ -186,6 +187,13 @@ class Installed(harness.Case):
         self.assertEqual(self.complete("checkpoint", "info", "a"), ["a.safetensors"])
         self.assertEqual(self.complete("run", "a.yaml", "--max-time", ""), [])
 
+    def test_completion_of_networks(self):
+        self.assertEqual(self.complete("model", "show", "resnet5"), ["resnet50"])
+        self.write("job.yaml", "")
+        known = [row["name"] for row in json.loads(self.call("eigenscope", "model", "list", "--format", "json"))]
+        self.assertEqual(self.complete("model", "show", ""), sorted(["job.yaml", *known]))
+        self.assertEqual(self.complete("bench", "train", "--model", "vit_b_3"), ["vit_b_32"])
+
     def test_completion_of_keys(self):
         """Every key of the main sections of the reference."""
         text = re.sub(r"(?ms)^(models|datasets):.*?(?=^\S)", "", (harness.SOURCE / "jobs/reference.yaml").read_text())
@@ -219,6 +227,7 @@ class Installed(harness.Case):
             self.assertLessEqual({option for option, _ in options}, set(given), name)
         self.assertIn("job.yaml", ask("eigenscope run j"))
         self.assertEqual(sorted(ask("eigenscope show --format ")), ["csv", "json", "table"])
+        self.assertIn("resnet50", ask("eigenscope model show res"))
 
     @unittest.skipUnless(shutil.which("zsh"), "zsh is not installed")
     def test_completion_in_zsh(self):
@@ -233,6 +242,7 @@ class Installed(harness.Case):
         self.assertEqual(ask("show", "--format", ""), ["table", "csv", "json"])
         self.assertEqual(ask("run", ""), ["files -g *.yaml"])
         self.assertIn("train.epochs", ask("run", "--set", ""))
+        self.assertIn("resnet50", ask("model", "show", ""))
 
 
 if __name__ == "__main__":
