@@ -25,7 +25,7 @@ purpose='test'
 [[ $full == no ]] || purpose='full'
 jobs/setup.sh "$purpose" build -DES_WERROR=ON
 
-at_once=-j$(($(nproc) + 1)) # tests mostly wait for processes to start
+at_once=-j$((2 * $(nproc) + 2)) # tests mostly wait for processes to start
 
 if [[ $full == no ]]; then
   ctest --output-on-failure --no-tests=error "$at_once" --test-dir build -LE long "$@"
