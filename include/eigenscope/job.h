@@ -15,15 +15,17 @@ typedef struct es_job es_job_t;
 
 /** `search`: which points of the grid a run computes, and how far (search.h). */
 typedef enum es_search_kind { ES_SEARCH_NONE, ES_SEARCH_SMALLEST, ES_SEARCH_HALVING } es_search_kind_t;
+typedef enum es_search_seeds { ES_SEARCH_ALL_SEEDS, ES_SEARCH_NEEDED_SEEDS, ES_SEARCH_SEEDS } es_search_seeds_t;
 typedef enum es_search_by { ES_SEARCH_BY_ACCURACY, ES_SEARCH_BY_SATURATION, ES_SEARCH_BYS } es_search_by_t;
 typedef struct es_search_settings {
   es_search_kind_t kind;
-  const char *axis;  /**< smallest: the axis whose smallest good value is wanted */
-  int32_t goal;      /**< smallest: index of the word */
-  double accuracy;   /**< smallest: a value is good if its accuracy is at most this much below the best */
-  es_epochs_t rungs; /**< halving: epochs after which points are compared */
-  es_ratio_t keep;   /**< halving: share that goes on */
-  es_search_by_t by; /**< halving: what is compared; more is better */
+  const char *axis;        /**< smallest: the axis whose smallest good value is wanted */
+  int32_t goal;            /**< smallest: index of the word */
+  double accuracy;         /**< smallest: a value is good if its accuracy is at most this much below the best */
+  es_search_seeds_t seeds; /**< smallest: whether each value is trained with all of its seeds */
+  es_epochs_t rungs;       /**< halving: epochs after which points are compared */
+  es_ratio_t keep;         /**< halving: share that goes on */
+  es_search_by_t by;       /**< halving: what is compared; more is better */
   int n_over;
   const char *over[ES_AXES_MAX]; /**< axes: each combination of their values is a problem of its own */
   int32_t line;                  /**< of the section, for messages */

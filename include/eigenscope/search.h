@@ -38,6 +38,21 @@ enum { ES_SEARCH_OPEN = -1, ES_SEARCH_NO_ANSWER = -2 };
  * of them is not done yet; ES_SEARCH_NO_ANSWER if all points diverged. */
 int32_t es_search_smallest(const es_search_level_t *levels, int32_t n, double accuracy, int32_t *answer);
 
+/** One value of the axis with the accuracies of its points, in the order of the grid. */
+typedef struct es_search_points {
+  const double *accuracy; /**< borrowed; n: NaN not known, −INFINITY diverged */
+  int32_t n;              /**< at least 1 */
+  int32_t asked;          /**< set by es_search_needed: the search has asked for that many, the first ones */
+} es_search_points_t;
+
+/** Mean over those of the first k points that did not diverge; −1 if all diverged, NaN if one of the k is not known. */
+double es_search_mean(const es_search_points_t *level, int32_t k);
+
+/** Replays the search of the smallest good value as es_search_smallest does, but compares neighbours by their first
+ * points alone where those decide: where the larger value is more than twice `accuracy` better, or not better at all
+ * in the mean. Otherwise both get one more point, until they have all. Returns the number of levels asked for. */
+int32_t es_search_needed(es_search_points_t *levels, int32_t n, double accuracy, int32_t *answer);
+
 /** Replays successive halving of `n` candidates. score[c * n_rungs + r]: the number of candidate c at rung r, −INFINITY
  * if it diverged, NaN if it is unknown. Sets fate[c] to the rung at which c was stopped, and to n_rungs if it goes on
  * to the end; returns the rung that waits for numbers, or n_rungs if none does. Candidates that are still in the race

@@ -332,6 +332,10 @@ static const es_key_t others[] = {
      .doc = "what is searched on the axis"},
     {"search", "accuracy", ES_KEY_REAL, SEARCH(accuracy), .bounds = ES_BELOW_ONE, .fallback = "0.01",
      .doc = "a value is good if its accuracy is at most this much below the best"},
+    {"search", "seeds", ES_KEY_CHOICE, SEARCH(seeds), .choices = WORDS(ES_SEARCH_SEEDS, "all", "needed"),
+     .fallback = "all",
+     .doc = "all: each value is trained with all seeds before it is compared; needed: with one more seed while the "
+            "seeds so far do not decide"},
     {"search", "over", ES_KEY_OTHER, .fallback = "[dataset, model, classes]", .form = "a list of axes of the grid",
      .doc = "each combination of their values is searched by itself; without this key all axes but seed and the "
             "searched one, for halving dataset, classes and resolution"},

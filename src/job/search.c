@@ -79,7 +79,7 @@ static es_code_t read_over(es_job_t *job, const es_yaml_t *node, es_search_setti
 
 static es_code_t check_halving(const es_job_t *job, const es_yaml_t *section, const es_search_settings_t *s,
                                es_status_t *status) {
-  static const char *const others[] = {"axis", "goal", "accuracy"};
+  static const char *const others[] = {"axis", "goal", "accuracy", "seeds"};
   const es_yaml_t *halving = es_yaml_find(section, "halving");
   for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
     const es_yaml_t *node = es_yaml_find(section, others[i]);

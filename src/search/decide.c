@@ -1,8 +1,10 @@
-/* The two rules. They know neither files nor points. */
+/* The rules. They know neither files nor points. */
 #include "eigenscope/search.h"
 #include <math.h>
 
 /* ---- the smallest good value ---- */
+
+static const double slack = 1e-9; /* means of shares are not exact */
 
 /* Diverged levels are worse than any other. */
 static double accuracy_of(const es_search_level_t *level) {
@@ -10,7 +12,6 @@ static double accuracy_of(const es_search_level_t *level) {
 }
 
 int32_t es_search_smallest(const es_search_level_t *levels, int32_t n, double accuracy, int32_t *answer) {
-  const double slack = 1e-9; /* means of shares are not exact */
   double best = -1.0;
   int32_t asked = 0;
   *answer = ES_SEARCH_OPEN;
@@ -24,6 +25,52 @@ int32_t es_search_smallest(const es_search_level_t *levels, int32_t n, double ac
   *answer = ES_SEARCH_NO_ANSWER;
   for (int32_t i = asked - 1; i >= 0 && best >= 0.0; i--) {
     if (accuracy_of(&levels[i]) >= best - accuracy - slack) *answer = i;
+  }
+  return asked;
+}
+
+double es_search_mean(const es_search_points_t *level, int32_t k) {
+  double sum = 0.0;
+  int32_t complete = 0;
+  for (int32_t i = 0; i < k; i++) {
+    if (level->accuracy[i] == -(double)INFINITY) continue;
+    sum += level->accuracy[i];
+    complete++;
+  }
+  return complete > 0 ? sum / complete : -1.0;
+}
+
+static double ask_for(es_search_points_t *level, int32_t k) {
+  const int32_t n = k < level->n ? k : level->n;
+  if (level->asked < n) level->asked = n;
+  return es_search_mean(level, n);
+}
+
+/* 1: the second level is better by more than `accuracy`; 0: it is not; −1: not known yet. */
+static int is_better(es_search_points_t *pair, double accuracy) {
+  for (int32_t k = 1;; k++) {
+    const double a = ask_for(&pair[0], k), b = ask_for(&pair[1], k), gain = b - a;
+    if (isnan(a) || isnan(b)) return -1;
+    if (k >= pair[0].n && k >= pair[1].n) return b < 0.0 || gain > accuracy + slack;
+    if (a < 0.0 || b < 0.0) continue;
+    if (gain > 2.0 * accuracy + slack) return 1;
+    if (gain < -slack) return 0;
+  }
+}
+
+int32_t es_search_needed(es_search_points_t *levels, int32_t n, double accuracy, int32_t *answer) {
+  double best = -1.0;
+  int32_t asked = 1;
+  int better = 1;
+  *answer = ES_SEARCH_OPEN;
+  for (int32_t l = 0; l < n; l++) levels[l].asked = 0;
+  if (isnan(ask_for(&levels[0], 1))) return asked;
+  while (better == 1 && asked < n) better = is_better(&levels[asked++ - 1], accuracy);
+  if (better < 0) return asked;
+  for (int32_t l = 0; l < asked; l++) best = fmax(best, es_search_mean(&levels[l], levels[l].asked));
+  *answer = ES_SEARCH_NO_ANSWER;
+  for (int32_t l = asked - 1; l >= 0 && best >= 0.0; l--) {
+    if (es_search_mean(&levels[l], levels[l].asked) >= best - accuracy - slack) *answer = l;
   }
   return asked;
 }

@@ -37,7 +37,7 @@ static void append_part(const es_search_t *search, const es_varying_t *varying, 
   if (separator[0] == '\0') es_text_append(out, "all");
 }
 
-/* The smallest value that is good by the results of all values; ES_SEARCH_OPEN unless all are there. */
+/* The smallest value that is good, or the best candidate, by all results; ES_SEARCH_OPEN unless all are there. */
 static int32_t truth(const es_search_t *search, const es_search_problem_t *problem) {
   const es_search_level_t *levels = &search->levels[problem->first_level];
   double best = (double)NAN;
@@ -45,10 +45,17 @@ static int32_t truth(const es_search_t *search, const es_search_problem_t *probl
     if (!levels[l].done) return ES_SEARCH_OPEN;
     best = fmax(best, levels[l].accuracy);
   }
-  for (int32_t l = 0; l < problem->levels; l++) {
-    if (levels[l].accuracy >= best - search->settings->accuracy - 1e-9) return l;
+  const double within = halves(search) ? 0.0 : search->settings->accuracy + 1e-9;
+  for (int32_t l = 0; isfinite(best) && l < problem->levels; l++) {
+    if (levels[l].accuracy >= best - within) return l;
   }
   return ES_SEARCH_OPEN;
+}
+
+/* How much better the answer of the full grid is at the end than that of the search. */
+static double loss(const es_search_t *search, const es_search_problem_t *problem, int32_t right) {
+  const es_search_level_t *levels = &search->levels[problem->first_level];
+  return levels[right].accuracy - levels[problem->answer].accuracy;
 }
 
 /* Cost of a problem's points, and of those that the search has asked for; in epochs if the plan knows no costs. */
@@ -98,12 +105,12 @@ static void add_row(const es_search_t *search, const es_varying_t *varying, int6
   es_table_cell(table, "%d of %d", halves(search) ? n : problem->asked, problem->levels);
   find_cost(search, problem, costs, &all, &asked);
   es_table_cell(table, "%.0f %%", 100.0 * asked / all);
-  if (!halves(search)) {
-    const int32_t right = truth(search, problem);
-    if (right >= 0) append_part(search, varying, problem->first_level + right, &text);
-    es_table_cell(table, "%s", es_text_get(&text));
-    es_text_destroy(&text);
-  }
+  const int32_t right = truth(search, problem);
+  if (right >= 0) append_part(search, varying, problem->first_level + right, &text);
+  if (right >= 0 && halves(search) && problem->answer >= 0 && problem->answer != right)
+    es_text_append(&text, ", %.4f better", loss(search, problem, right));
+  es_table_cell(table, "%s", es_text_get(&text));
+  es_text_destroy(&text);
   const int64_t waiting = count_waiting(search, p);
   if (problem->over)
     es_table_cell(table, "answered");
@@ -114,7 +121,18 @@ static void add_row(const es_search_t *search, const es_varying_t *varying, int6
 /* ---- decisions ---- */
 
 static void append_seeds(const es_search_t *search, int64_t part, es_text_t *out) {
-  if (search->parts[part].n > 1) es_text_append(out, " (mean of %lld points)", (long long)search->parts[part].n);
+  const int64_t all = search->parts[part].n, n = halves(search) ? all : search->points[part].asked;
+  if (n < all)
+    es_text_append(out, " (%lld of %lld points)", (long long)n, (long long)all);
+  else if (n > 1)
+    es_text_append(out, " (mean of %lld points)", (long long)n);
+}
+
+/* What the search knows of a value: the mean over the points that it has asked for; NaN if all of these diverged. */
+static es_search_level_t seen(const es_search_t *search, int64_t part) {
+  const double accuracy = es_search_mean(&search->points[part], search->points[part].asked);
+  if (search->settings->seeds == ES_SEARCH_ALL_SEEDS) return search->levels[part];
+  return (es_search_level_t){search->levels[part].value, !isnan(accuracy), accuracy < 0.0 ? (double)NAN : accuracy};
 }
 
 static void explain_smallest(const es_search_t *search, const es_varying_t *varying, const es_search_problem_t *problem,
@@ -122,20 +140,20 @@ static void explain_smallest(const es_search_t *search, const es_varying_t *vary
   const char *axis = search->settings->axis;
   for (int32_t l = 0; l < problem->asked; l++) {
     const int64_t part = problem->first_level + l;
-    const es_search_level_t *level = &search->levels[part];
+    const es_search_level_t level = seen(search, part);
     char number[32];
     es_text_append(out, "  %s ", axis);
     append_part(search, varying, part, out);
-    if (!level->done) {
+    if (!level.done) {
       es_text_append(out, ": not measured yet\n");
       continue;
     }
-    if (isnan(level->accuracy))
+    if (isnan(level.accuracy))
       es_text_append(out, ": diverged");
     else
-      es_text_append(out, ": accuracy %.4f", level->accuracy);
+      es_text_append(out, ": accuracy %.4f", level.accuracy);
     append_seeds(search, part, out);
-    if (l > 0 && l == problem->asked - 1 && isfinite(level->accuracy) && problem->over)
+    if (l > 0 && l == problem->asked - 1 && isfinite(level.accuracy) && problem->over)
       es_text_append(out, l == problem->levels - 1 ? "; the largest" : ", not more than %s better: the search ends",
                      es_text_double(search->settings->accuracy, number));
     es_text_append(out, "\n");
@@ -171,12 +189,13 @@ void es_search_print(const es_search_t *search, bool explain, bool costs, es_tex
   es_varying_t varying;
   es_table_t table = {0};
   double all = 0.0, asked = 0.0;
+  int64_t known = 0, right = 0;
   es_varying_find(search->plan, &varying);
   for (int i = 0; i < varying.n; i++) {
     if (is_over(search, varying.names[i])) es_table_column(&table, varying.names[i], false);
   }
   if (halves(search)) {
-    es_table_columns(&table, "best|>to the end|>cost|state");
+    es_table_columns(&table, "best|>to the end|>cost|by the full grid|state");
   } else {
     char heading[ES_NAME_MAX + 16];
     snprintf(heading, sizeof heading, "smallest %s", s->axis);
@@ -185,6 +204,9 @@ void es_search_print(const es_search_t *search, bool explain, bool costs, es_tex
   }
   for (int64_t p = 0; p < search->n_problems; p++) {
     double of[2];
+    const int32_t by_all = truth(search, &search->problems[p]);
+    known += by_all >= 0 && search->problems[p].over;
+    right += by_all >= 0 && search->problems[p].answer == by_all;
     add_row(search, &varying, p, costs, &table);
     find_cost(search, &search->problems[p], costs, &of[0], &of[1]);
     all += of[0];
@@ -195,6 +217,9 @@ void es_search_print(const es_search_t *search, bool explain, bool costs, es_tex
   es_text_append(out, "\n%lld of %lld problem%s answered; asked for %.0f %% of the %s of the full grid\n",
                  (long long)es_search_answered(search), (long long)search->n_problems, es_plural(search->n_problems),
                  100.0 * asked / all, costs ? "cost" : "epochs");
+  if (known > 0)
+    es_text_append(out, "the full grid gives the same answer to %lld of %lld problem%s\n", (long long)right,
+                   (long long)known, es_plural(known));
   for (int64_t p = 0; explain && p < search->n_problems; p++) {
     const es_search_problem_t *problem = &search->problems[p];
     es_point_t point;
@@ -236,11 +261,12 @@ static void append_decisions(const es_search_t *search, const es_varying_t *vary
   const int32_t first = problem->first_level;
   int n = 0;
   for (int32_t l = 0; !halves(search) && l < problem->asked; l++) {
-    const es_search_level_t *level = &search->levels[first + l];
+    const es_search_level_t level = seen(search, first + l);
     es_text_append(out, "%s\n    {\"value\": ", n++ > 0 ? "," : "");
     append_name(search, varying, first + l, out);
-    es_text_append(out, ", \"done\": %s", level->done ? "true" : "false");
-    append_number(out, "accuracy", level->accuracy);
+    es_text_append(out, ", \"done\": %s", level.done ? "true" : "false");
+    append_number(out, "accuracy", level.accuracy);
+    es_text_append(out, ", \"points\": %d", search->points[first + l].asked);
     es_text_append(out, "}");
   }
   for (int32_t r = 0; halves(search) && r <= problem->rung && r < s->rungs.n; r++) {

@@ -136,13 +136,16 @@ es_code_t es_search_create(es_search_t **out, const es_plan_t *plan, es_status_t
                             .problems = es_allocate(size, sizeof *search->problems),
                             .parts = es_allocate(size, sizeof *search->parts),
                             .levels = es_allocate(size, sizeof *search->levels),
+                            .last = es_allocate(size, sizeof *search->last),
+                            .points = es_allocate_zero(size, sizeof *search->points),
                             .score = es_allocate(size * (size_t)(halves ? s->rungs.n : 1), sizeof *search->score),
                             .fate = es_allocate(size, sizeof *search->fate),
                             .asks = es_allocate(size, sizeof *search->asks)};
   }
   if (search == NULL || problem == NULL || candidate == NULL || !search->members || !search->curves || !search->place ||
-      !search->asked || !search->problems || !search->parts || !search->levels || !search->score || !search->fate ||
-      !search->asks || divide(search, false, problem) < 0 || (halves && divide(search, true, candidate) < 0)) {
+      !search->asked || !search->problems || !search->parts || !search->levels || !search->last || !search->points ||
+      !search->score || !search->fate || !search->asks || divide(search, false, problem) < 0 ||
+      (halves && divide(search, true, candidate) < 0)) {
     es_search_destroy(search);
     *out = NULL;
     es_out_of_memory(status, STAGE, "%lld points", (long long)n);
@@ -168,6 +171,8 @@ void es_search_destroy(es_search_t *search) {
   es_free(search->problems);
   es_free(search->parts);
   es_free(search->levels);
+  es_free(search->last);
+  es_free(search->points);
   es_free(search->score);
   es_free(search->fate);
   es_free(search->asks);
@@ -207,31 +212,42 @@ static bool ask(es_search_t *search, int64_t index, int32_t epochs) {
 }
 
 /* Fills a level with the mean over its points. */
-static void find_level(const es_search_t *search, const es_search_part_t *part, es_search_level_t *out) {
+static void find_level(es_search_t *search, int64_t at) {
+  const es_search_part_t *part = &search->parts[at];
   double accuracy = 0.0;
   int64_t complete = 0, settled = 0;
   for (int64_t m = part->first; m < part->first + part->n; m++) {
     const int64_t index = search->members[m].index;
     const es_curve_t *curve = &search->curves[index];
     const double last = es_curve_at(curve, curve->accuracy, INT32_MAX);
-    settled += es_search_is_settled(search, index);
-    if (curve->outcome != ES_OUTCOME_COMPLETE || isnan(last)) continue;
+    const bool done = es_search_is_settled(search, index), good = curve->outcome == ES_OUTCOME_COMPLETE && !isnan(last);
+    search->last[m] = good ? last : done ? -(double)INFINITY : (double)NAN;
+    settled += done;
+    if (!good) continue;
     accuracy += last;
     complete++;
   }
-  *out = (es_search_level_t){.value = search->members[part->first].value, .done = settled == part->n};
-  out->accuracy = accuracy / (double)complete; /* NaN for 0/0 */
+  search->levels[at] = (es_search_level_t){.value = search->members[part->first].value,
+                                           .done = settled == part->n,
+                                           .accuracy = accuracy / (double)complete}; /* NaN for 0/0 */
+  search->points[at] = (es_search_points_t){&search->last[part->first], (int32_t)part->n, 0};
 }
 
 static void replay_smallest(es_search_t *search, es_search_problem_t *problem) {
   const int32_t first = problem->first_level;
-  es_search_level_t *levels = &search->levels[first];
-  for (int32_t l = 0; l < problem->levels; l++) find_level(search, &search->parts[first + l], &levels[l]);
-  problem->asked = es_search_smallest(levels, problem->levels, search->settings->accuracy, &problem->answer);
+  const double accuracy = search->settings->accuracy;
+  es_search_points_t *points = &search->points[first];
+  for (int32_t l = 0; l < problem->levels; l++) find_level(search, first + l);
+  if (search->settings->seeds == ES_SEARCH_NEEDED_SEEDS) {
+    problem->asked = es_search_needed(points, problem->levels, accuracy, &problem->answer);
+  } else {
+    problem->asked = es_search_smallest(&search->levels[first], problem->levels, accuracy, &problem->answer);
+    for (int32_t l = 0; l < problem->asked; l++) points[l].asked = points[l].n;
+  }
   problem->over = problem->answer != ES_SEARCH_OPEN;
   for (int32_t l = 0; l < problem->asked; l++) {
-    const es_search_part_t *part = &search->parts[first + l];
-    for (int64_t m = part->first; m < part->first + part->n; m++) ask(search, search->members[m].index, 0);
+    const int64_t m = search->parts[first + l].first;
+    for (int64_t i = m; i < m + points[l].asked; i++) ask(search, search->members[i].index, 0);
   }
 }
 
@@ -270,10 +286,12 @@ static void replay_halving(es_search_t *search, es_search_problem_t *problem) {
   double best = -(double)INFINITY;
   for (int32_t c = 0; c < n; c++) {
     const es_search_part_t *part = &search->parts[first + c];
+    find_level(search, first + c);
     for (int64_t m = part->first; m < part->first + part->n; m++)
       waits |= ask(search, search->members[m].index, fate[c] < rungs ? s->rungs.list[fate[c]] : 0);
-    if (fate[c] < rungs) continue;
     const double value = score_at(search, part, INT32_MAX);
+    search->levels[first + c].accuracy = value; /* or the saturation at the end */
+    if (fate[c] < rungs) continue;
     if (value > best) {
       best = value;
       problem->answer = c;

@@ -38,7 +38,9 @@ struct es_search {
   int64_t n_problems, n_parts;
   es_search_problem_t *problems; /* owned */
   es_search_part_t *parts;       /* owned: values or candidates, in the order of problems */
-  es_search_level_t *levels;     /* owned; n_parts */
+  es_search_level_t *levels;     /* owned; n_parts: of all points of a value */
+  double *last;                  /* owned; n, by member: as es_search_points_t.accuracy */
+  es_search_points_t *points;    /* owned; n_parts: what the search has asked for */
   double *score;                 /* owned; n_parts x rungs */
   int32_t *fate;                 /* owned; n_parts: of es_search_halve */
   es_search_ask_t *asks;         /* owned; n */

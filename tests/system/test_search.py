@@ -83,7 +83,36 @@ class Smallest(Case):
             self.assertEqual(result, full[id])
         table = self.run_program("search", "job.yaml", "--output", "r1", "--explain").stdout
         self.assertIn("2 of 2 problems answered; asked for ", table)
+        same = sum(p["answer"] == names[next(i for i in range(5) if v[i] >= v.max() - 0.05)] for p, v in zip(decided["problems"], accuracy))
+        self.assertIn(f"the full grid gives the same answer to {same} of 2 problems", table)
         self.assertIn("classes=3:\n  width 1/8: accuracy ", table)
+
+    def test_takes_as_many_seeds_as_needed(self):
+        accuracy = self.full_grid("r1")  # (classes, width, seed)
+        needed = ("--set", "search.seeds=needed")
+        self.run_program("run", "job.yaml", "--quiet", *needed, ranks=2)
+        decided = self.decisions(*needed)
+        self.assertEqual(json.loads((self.folder / "out/search.json").read_text()), decided)
+        self.assertEqual(decided, self.decisions(*needed, "--output", "r1"))
+        points = 0
+        for problem, values in zip(decided["problems"], accuracy):
+            asked, last = [1] + 4 * [0], 0
+            for last in range(1, 5):
+                for k in (1, 2):
+                    asked[last - 1:last + 1] = [max(n, k) for n in asked[last - 1:last + 1]]
+                    gain = values[last][:k].mean() - values[last - 1][:k].mean()
+                    if k == 2 or gain > 0.1 or gain < 0:
+                        break
+                if gain <= 0.05:
+                    break
+            means = [values[i][:asked[i]].mean() for i in range(last + 1)]
+            self.assertEqual([d["points"] for d in problem["decisions"]], asked[:last + 1])
+            np.testing.assert_allclose([d["accuracy"] for d in problem["decisions"]], means, rtol=1e-12)
+            self.assertEqual(problem["answer"], ["1/8", "1/4", "1/2", "1", "2"][next(i for i, m in enumerate(means) if m >= max(means) - 0.05)])
+            points += sum(asked)
+        self.assertEqual(len(self.results()), points)
+        explained = self.run_program("search", "job.yaml", "--explain", *needed).stdout
+        self.assertIn(" (1 of 2 points)", explained)
 
     def test_commands_know_what_is_left_out(self):
         self.assertIn("0 of 2 problems answered", self.run_program("search", "job.yaml", expect=3).stdout)
@@ -150,7 +179,7 @@ class Halving(Case):
         self.assertEqual({outcome for outcome, *_ in went_on.values()}, {"complete"})
         self.run_program("run", "full.yaml", "--quiet", "--output", "again")
         self.assertEqual(went_on, self.results("again"))
-        self.assertIn("2 of 2 problems answered", self.run_program("search", "job.yaml").stdout)
+        self.assertRegex(self.run_program("search", "job.yaml").stdout, "2 of 2 problems answered.*\nthe full grid gives the same answer to [012] of 2")
         for id, (outcome, accuracy, _) in stopped.items():
             self.assertTrue(went_on[id][1].startswith(accuracy))
 

@@ -1,4 +1,4 @@
-/* The two rules of searches: on accuracies made by hand, and against all levels for many random ones. */
+/* The rules of searches: on accuracies made by hand, and against all levels for many random ones. */
 #include "eigenscope/random.h"
 #include "eigenscope/search.h"
 #include "support/unit.h"
@@ -74,6 +74,68 @@ TEST(smallest_finds_the_bend) {
     for (int32_t i = 0; i < n; i++) accuracy[i] = i <= bend ? 0.2 + 0.05 * i : accuracy[bend] + 0.009 * unit();
     assert_int_equal(search(accuracy, n, 0.01, &asked), bend);
     assert_int_equal(asked, bend + 2 < n ? bend + 2 : n);
+  }
+}
+
+/* ---- as many seeds as needed ---- */
+
+enum { SEEDS = 3 };
+
+/* As search(), where the search asks for points one after another. Returns the answer; *total: points asked for. */
+static int32_t search_needed(const double accuracy[][SEEDS], int32_t n, double within, int32_t *total) {
+  double known[MOST][SEEDS];
+  es_search_points_t levels[MOST];
+  int32_t answer = ES_SEARCH_OPEN;
+  for (int32_t i = 0; i < n; i++) {
+    for (int s = 0; s < SEEDS; s++) known[i][s] = (double)NAN;
+    levels[i] = (es_search_points_t){known[i], SEEDS, 0};
+  }
+  for (int round = 0; answer == ES_SEARCH_OPEN; round++) {
+    assert_true(round <= n * SEEDS);
+    const int32_t asked = es_search_needed(levels, n, within, &answer);
+    *total = 0;
+    for (int32_t i = 0; i < n; i++) {
+      assert_true(i < asked ? levels[i].asked > 0 : levels[i].asked == 0);
+      memcpy(known[i], accuracy[i], (size_t)levels[i].asked * sizeof(double));
+      *total += levels[i].asked;
+    }
+  }
+  return answer;
+}
+
+TEST(needed_by_hand) {
+  int32_t total;
+  const double bad = -(double)INFINITY;
+  const double clear[][SEEDS] = {{0.5, 0, 0}, {0.7, 0, 0}, {0.69, 0, 0}, {0.9, 0.9, 0.9}}; /* zeros are not asked for */
+  assert_int_equal(search_needed(clear, 4, 0.01, &total), 1);
+  assert_int_equal(total, 3);
+  const double close[][SEEDS] = {{0.5, 0.5, 0.5}, {0.515, 0.515, 0.509}, {0.51, 0, 0}}; /* 0.013 better in the mean */
+  assert_int_equal(search_needed(close, 3, 0.01, &total), 1);
+  assert_int_equal(total, 7);
+  const double same[][SEEDS] = {{0.5, 0.5, 0.5}, {0.5, 0.52, 0.5}, {0.9, 0.9, 0.9}};
+  assert_int_equal(search_needed(same, 3, 0.01, &total), 0);
+  assert_int_equal(total, 6);
+  const double low[][SEEDS] = {{bad, bad, bad}, {bad, 0.5, 0.5}, {0.49, 0.49, 0.49}};
+  assert_int_equal(search_needed(low, 3, 0.01, &total), 1);
+  const double none[][SEEDS] = {{bad, bad, bad}, {bad, bad, bad}};
+  assert_int_equal(search_needed(none, 2, 0.01, &total), ES_SEARCH_NO_ANSWER);
+  assert_int_equal(total, 6);
+}
+
+/* Where all points of a level are equal, the answer is that of es_search_smallest. */
+TEST(needed_equals_smallest_without_noise) {
+  for (int trial = 0; trial < 2000; trial++) {
+    const int32_t n = 1 + below(MOST);
+    double accuracy[MOST], each[MOST][SEEDS];
+    int32_t asked, total;
+    for (int32_t i = 0; i < n; i++) {
+      accuracy[i] = below(8) == 0 ? (double)NAN
+                                  : (i > 0 && !isnan(accuracy[i - 1]) ? accuracy[i - 1] : 0.3) + 0.05 * unit() - 0.005;
+      for (int s = 0; s < SEEDS; s++) each[i][s] = isnan(accuracy[i]) ? -(double)INFINITY : accuracy[i];
+    }
+    const int32_t expected = search(accuracy, n, 0.01, &asked);
+    assert_int_equal(search_needed(each, n, 0.01, &total), expected);
+    assert_true(total <= SEEDS * asked);
   }
 }
 
