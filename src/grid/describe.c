@@ -205,6 +205,7 @@ static void append_search(es_text_t *out, const es_job_t *job, bool lines) {
   es_job_print_line(lines ? s->line : 0, out);
   if (!halves)
     es_text_append(out, "  axis: %s\n  goal: smallest\n  accuracy: %s\n", s->axis, es_text_double(s->accuracy, number));
+  if (!halves && s->seeds == ES_SEARCH_NEEDED_SEEDS) es_text_append(out, "  seeds: needed\n");
   es_text_append(out, "  over: [");
   for (int i = 0; i < s->n_over; i++) es_text_append(out, "%s%s", i > 0 ? ", " : "", s->over[i]);
   es_text_append(out, "]\n");

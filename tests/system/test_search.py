@@ -111,6 +111,9 @@ class Smallest(Case):
             self.assertEqual(problem["answer"], ["1/8", "1/4", "1/2", "1", "2"][next(i for i, m in enumerate(means) if m >= max(means) - 0.05)])
             points += sum(asked)
         self.assertEqual(len(self.results()), points)
+        self.run_program("plan", "job.yaml", "--resolved", "resolved", *needed)
+        resolved = next((self.folder / "resolved").rglob("*.yaml"))
+        self.assertEqual(json.loads(self.run_program("search", resolved, "--format", "json").stdout), decided)
         explained = self.run_program("search", "job.yaml", "--explain", *needed).stdout
         self.assertIn(" (1 of 2 points)", explained)
 

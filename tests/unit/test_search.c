@@ -25,7 +25,7 @@ static double unit(void) {
 
 /* Replays a search that is told the accuracy of each level it asks for. Returns the answer; *asked: how many. */
 static int32_t search(const double *accuracy, int32_t n, double within, int32_t *asked) {
-  es_search_level_t levels[MOST];
+  es_search_level_t levels[MOST] = {0};
   int32_t answer = ES_SEARCH_OPEN;
   for (int32_t i = 0; i < n; i++) levels[i] = (es_search_level_t){.value = (double)i, .accuracy = accuracy[i]};
   for (int32_t round = 0; answer == ES_SEARCH_OPEN; round++) {
