@@ -105,8 +105,7 @@ def draw(plot, sweep, folder):
     try:
         with plt.rc_context({**RC, "svg.hashsalt": plot.name}):
             figure, caption = plot.draw(sweep)
-            figure.savefig(files["svg"], metadata={"Date": None})
-            figure.savefig(files["png"], metadata={"Software": f"eigenscope_analysis {__version__}"})
+            save(figure, files)
             figures.drawn(figure).to_csv(files["csv"], index=False, float_format="%.6g")
             width, height = figure.get_size_inches()
             plt.close(figure)
@@ -115,6 +114,12 @@ def draw(plot, sweep, folder):
             old.unlink(missing_ok=True)  # of an earlier report
         return {"name": plot.name, "title": plot.title, "nothing": str(reason)}
     return {"name": plot.name, "title": plot.title, "caption": caption, "width": round(100 * width), "height": round(100 * height)}
+
+
+def save(figure, files):
+    """Draws a figure as SVG and PNG."""
+    figure.savefig(files["svg"], metadata={"Date": None})
+    figure.savefig(files["png"], metadata={"Software": f"eigenscope_analysis {__version__}"})
 
 
 # ---- tables ----

@@ -48,6 +48,20 @@ def write(tmp_path):
     return lambda dataset, name="hand.h5": handmade.write(dataset, tmp_path / name)
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Reports whose figures are made, with captions and tables, but not drawn: drawing takes most of the time."""
+    from eigenscope_analysis import report  # needs packages that tests of the tracker do not
+    monkeypatch.setattr(report, "save", lambda figure, files: [files[kind].touch() for kind in ("svg", "png")])
+
+
+@pytest.fixture
+def without_png(monkeypatch):
+    """Reports whose figures are drawn once, as SVG."""
+    from eigenscope_analysis import report
+    monkeypatch.setattr(report, "save", lambda figure, files: figure.savefig(files["svg"], metadata={"Date": None}))
+
+
 def pytest_sessionfinish(session, exitstatus):
     """A file whose tests all need a package that is not here is skipped (77), not empty."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

@@ -68,7 +68,7 @@ def page_of(folder, names, splits=("train",), grid="", probes=0):
 
 
 @with_program
-def test_a_transformer_is_shown_by_kinds_with_probes_of_the_train_split(tmp_path):
+def test_a_transformer_is_shown_by_kinds_with_probes_of_the_train_split(tmp_path, without_png):
     page = page_of(tmp_path, BERT, probes=60)
     for words in ("a line for each kind, over the blocks", "train split, on the samples that it was fitted on", "Kinds of layers",
                   "Layers are grouped by kind", "activations as the program that wrote the sums ran the network"):
@@ -83,7 +83,7 @@ def test_a_transformer_is_shown_by_kinds_with_probes_of_the_train_split(tmp_path
 
 
 @with_program
-def test_arrays_have_no_order_and_seeds_are_one_network(tmp_path):
+def test_arrays_have_no_order_and_seeds_are_one_network(tmp_path, without_png):
     page = page_of(tmp_path, ["encoder", "decoder"], splits=("train", "eval"), grid="grid: {seed: [0, 1]}", probes=60)
     assert "Layers are in the order of the file" in page
     assert "2 seeds" in (tmp_path / "report/figures/layers.svg").read_text()

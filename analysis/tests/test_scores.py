@@ -48,7 +48,7 @@ def test_scores_are_scikit_learns(case, probes):
         np.testing.assert_allclose(float(found[name]), case[name], rtol=1e-12, atol=1e-15)
 
 
-def test_a_real_sweep(small, tmp_path):
+def test_a_real_sweep(small, tmp_path, undrawn):
     """Merged points of two and three classes: each point has the numbers of its own file, and the table of points has them."""
     with es.open(small / "all.h5") as merged:
         found, table = es.scores(merged), Sweep(merged).points

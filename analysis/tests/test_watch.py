@@ -70,7 +70,7 @@ def run(folder, *options):
     return main(["watch", "--program", str(folder / "eigenscope"), "--to", str(folder / "page"), "--every", "0.01", "--", "job.yaml", *options])
 
 
-def test_from_the_first_point_to_the_last(folder, monkeypatch, capsys):
+def test_from_the_first_point_to_the_last(folder, monkeypatch, capsys, undrawn):
     pages = []
     monkeypatch.setattr(watch.time, "sleep", lambda _: pages.append((folder / "page" / "index.html").read_text()))
     monkeypatch.setattr(watch, "SHARE", 1e9)
