@@ -195,7 +195,7 @@ class Words(results.Case):
 
     def test_goes_on(self):
         """A point that goes on says after which epoch, and does not count what an earlier run did as its own speed."""
-        self.write("job.yaml", self.job.replace("train: 67", "train: 4000").replace("epochs: 3", "epochs: 40"))
+        self.write("job.yaml", self.job.replace("train: 67", "train: 20000").replace("epochs: 3", "epochs: 40"))
         process = self.start_job("--points", "0")
         self.wait_for(lambda: any((self.folder / "out" / "state").glob("*.safetensors")), process)
         process.send_signal(signal.SIGINT)
