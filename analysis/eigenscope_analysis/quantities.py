@@ -15,6 +15,8 @@ LONG_NAMES = {
     "alpha_req": "exponent of the power law that fits the eigenvalues 4 to alpha_req_last",
     "alpha_req_r2": "coefficient of determination of the power law, of logarithms",
     "alpha_req_last": "last eigenvalue of the fit of the power law, counted from 1",
+    # NaN: the eigenvalues do not determine it
+    "participation_ratio_corrected": "participation ratio from pairs of lanes of samples, which the number of rows does not bias",
 }
 
 

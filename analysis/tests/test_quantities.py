@@ -27,6 +27,9 @@ def measured(tmp_path_factory):
         for name, values in SPECTRA.items():
             for i in range(DRAWS):
                 file[f"{name}-{i}"] = generator.normal(size=(SAMPLES, len(values))) * np.sqrt(values)
+        for i in range(DRAWS):  # four positions, nearly equal within a sample
+            file[f"positions-{i}"] = (generator.normal(size=(SAMPLES, 1, 1, 100))
+                                      + 0.3 * generator.normal(size=(SAMPLES, 2, 2, 100))).astype("f4")
     (folder / "job.yaml").write_text(JOB)
     run_program("run", "job.yaml", "--quiet", "--output", "out", cwd=folder)
     with es.open(glob.glob(f"{folder}/out/points/*.h5")[0]) as result:
@@ -49,9 +52,21 @@ def test_few_samples_bias_the_participation_ratio(measured, name, shortfall):
     assert 1 / np.mean(1 / found - 1 / SAMPLES) == pytest.approx(true, rel=0.03)  # and the way back
 
 
+@pytest.mark.parametrize("name, true", [*((name, ratio(values)) for name, values in SPECTRA.items()), ("positions", 100)])
+def test_pairs_of_lanes_correct_the_participation_ratio(measured, name, true):
+    """Also where the rows of a sample depend on each other: there the number of rows, 800, says little about the bias."""
+    layers = [f"{name}-{i}" for i in range(DRAWS)]
+    found = measured["participation_ratio_corrected"].sel(layer=layers).values
+    assert abs(found.mean() - true) < 0.002 * true + 4 * found.std() / np.sqrt(DRAWS)
+    assert found.std() < 0.05 * true
+    if name == "positions":
+        plain = measured["participation_ratio"].sel(layer=layers).values.mean()
+        assert plain < 0.71 * true and 1 / (1 / plain - 1 / (4 * SAMPLES)) < 0.77 * true
+
+
 def test_what_the_quantities_are(measured):
     """effective_rank uses eigenvalues of the covariance, not singular values; intrinsic_dimension counts components."""
-    for layer in measured["layer"].values[::7]:
+    for layer in measured["layer"].values[:len(SPECTRA) * DRAWS:7]:
         one = measured.sel(layer=layer)
         values = one["eigenvalues"].dropna("component").values
         for power, name in ((1, "the eigenvalues"), (0.5, "RankMe")):
@@ -80,6 +95,8 @@ def test_files_without_the_quantities_get_them(measured):
         assert added[name].dims == measured[name].dims
     assert es.add_quantities(measured) is measured
     assert np.isnan(es.add_quantities(measured.drop_vars(["rankme", "eigenvalues"]))["rankme"]).all()
+    corrected = "participation_ratio_corrected"  # the eigenvalues do not determine it
+    assert np.isnan(es.add_quantities(measured.drop_vars(corrected))[corrected]).all()
 
 
 def test_dead_and_short_layers_have_what_the_program_gives():
@@ -106,4 +123,5 @@ def test_older_files(tmp_path):
             for name in ("rankme", "spectral_entropy", "stable_rank", "numerical_rank", "alpha_req", "alpha_req_r2", "alpha_req_last"):
                 assert one[name].item() == pytest.approx(float(row[name] or "nan"), rel=1e-9, nan_ok=True), name
                 checked += 1
+            assert row["participation_ratio_corrected"] == ""
         assert checked > 20

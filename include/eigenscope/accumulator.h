@@ -60,12 +60,14 @@ es_code_t es_accumulator_exchange(es_accumulator_t *accumulator, es_status_t *st
 /** The result over the rows of all ranks. */
 typedef struct es_reduced {
   int64_t rows;
-  bool finite;      /**< no NaN or Inf; equal on every rank */
-  int32_t order;    /**< order of the eigenproblem: the width, or for `gram` the number of rows */
-  int exponent;     /**< the matrix is that of rows·2^exponent: 0 unless squares of its elements would under- or
-                       overflow. `mean` is not scaled */
-  double largest;   /**< largest element on the diagonal; equal on every rank */
-  double *triangle; /**< lanes, gram: packed lower triangle on every rank; else NULL. Owned */
+  bool finite;          /**< no NaN or Inf; equal on every rank */
+  int32_t order;        /**< order of the eigenproblem: the width, or for `gram` the number of rows */
+  int exponent;         /**< the matrix is that of rows·2^exponent: 0 unless squares of its elements would under- or
+                           overflow. `mean` is not scaled */
+  double largest;       /**< largest element on the diagonal; equal on every rank */
+  double participation; /**< participation ratio of pairs of lanes (lane_pairs.h), equal on every rank; NaN: unknown,
+                           as for `spread` */
+  double *triangle;     /**< lanes, gram: packed lower triangle on every rank; else NULL. Owned */
   es_dist_matrix_t *blocks; /**< spread: both triangles, over the group; else NULL. Borrowed from the accumulator */
   const es_gram_t *gram;    /**< gram: the rows, for es_gram_features; else NULL. Borrowed from the accumulator */
   double *mean;             /**< `width` doubles on every rank. Owned */

@@ -20,6 +20,7 @@
 
 #include "eigenscope/comm.h"
 #include "eigenscope/dist_matrix.h"
+#include "eigenscope/lane_pairs.h"
 #include "eigenscope/status.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -84,9 +85,10 @@ void es_cov_merge(es_cov_t *into, const es_cov_t *from);
 
 /** Merges the accumulators of all lanes: `lanes` holds group->lane_count flushed accumulators. For each lane,
  * MPI_Allreduce adds the owner's values and zeros of the other ranks, which is exact in any order; then the lanes are
- * merged in order. `out` (created by the caller, same width) gets the total on every rank. `buffer`:
- * es_cov_moments_size + 1 doubles. Collective over the group. */
-void es_cov_reduce(es_cov_t *out, const es_cov_t *lanes, const es_group_t *group, double *buffer);
+ * merged in order. `out` (created by the caller, same width) gets the total on every rank, and `pairs` every lane;
+ * NULL: not wanted. `buffer`: es_cov_moments_size + 1 doubles. Collective over the group. */
+void es_cov_reduce(es_cov_t *out, es_lane_pairs_t *pairs, const es_cov_t *lanes, const es_group_t *group,
+                   double *buffer);
 
 /** Writes the packed covariance, triangle · 1/n. `out` may be the triangle inside moments. Does nothing for n = 0. */
 void es_cov_finish(const es_cov_t *cov, double *out);

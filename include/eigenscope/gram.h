@@ -47,6 +47,10 @@ int64_t es_gram_rows(const es_gram_t *gram);
  * (2²⁰). Collective. */
 es_code_t es_gram_reduce(const es_gram_t *gram, double *triangle, double *mean, es_status_t *status);
 
+/** The participation ratio of pairs of lanes (es_lane_pairs_of_gram) from the triangle of es_gram_reduce, on every
+ * rank; NaN for n = 0. ES_SYSTEM if out of memory. Collective. */
+es_code_t es_gram_participation(const es_gram_t *gram, const double *triangle, double *out, es_status_t *status);
+
 /** Computes eigenvectors of Q from eigenvectors of G: out[k·width + j], k < count, of unit length, from vectors[k·n +
  * i]. √(n λ) is computed as the length of Xcᵀ v, which is more exact for small λ. If that length is 0, the result is 0;
  * if λ is only rounding error, the result is meaningless. Every rank passes the same vectors and gets all of `out`. The

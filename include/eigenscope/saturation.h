@@ -32,7 +32,8 @@ typedef struct es_eigenvalues {
  * the eigenvalues alone, so a power of two that scales the layer changes no bit of them. Effective rank: Roy and
  * Vetterli, EUSIPCO 2007, eq. 3. RankMe: Garrido et al., arXiv 2210.02885, eq. 4, of centred features. Numerical rank:
  * the tolerance of numpy.linalg.matrix_rank for a symmetric float32 matrix, because covariances are sums of float32
- * products. alpha-ReQ: Agrawal et al., NeurIPS 2022, with the weights 1/i of Stringer et al., Nature 571 (2019). */
+ * products. The corrected participation ratio does not follow from eigenvalues: lane_pairs.h. alpha-ReQ: Agrawal et
+ * al., NeurIPS 2022, with the weights 1/i of Stringer et al., Nature 571 (2019). */
 #define ES_QUANTITY_ROWS(ROW)                                                                                          \
   ROW(TRACE, trace, "total variance of the layer: trace of the covariance", 0.0, s->sum)                               \
   ROW(EFFECTIVE_RANK, effective_rank,                                                                                  \
@@ -54,7 +55,9 @@ typedef struct es_eigenvalues {
   ROW(ALPHA_REQ_R2, alpha_req_r2, "coefficient of determination of the power law, of logarithms", NAN,                 \
       fit_power_law(s).r2)                                                                                             \
   ROW(ALPHA_REQ_LAST, alpha_req_last, "last eigenvalue of the fit of the power law, counted from 1", NAN,              \
-      fit_power_law(s).last)
+      fit_power_law(s).last)                                                                                           \
+  ROW(PARTICIPATION_RATIO_CORRECTED, participation_ratio_corrected,                                                    \
+      "participation ratio from pairs of lanes of samples, which the number of rows does not bias", NAN, unknown(s))
 
 #define ES_QUANTITY_ID(id, ...) ES_QUANTITY_##id,
 typedef enum es_quantity { ES_QUANTITY_ROWS(ES_QUANTITY_ID) ES_QUANTITIES } es_quantity_t;

@@ -133,15 +133,17 @@ static es_code_t finish_lanes(es_accumulator_t *a, es_cov_workspace_t *workspace
                               es_status_t *status) {
   const size_t width = (size_t)a->info.width;
   es_cov_t total = {0};
+  es_lane_pairs_t pairs = {0};
   double *buffer = es_allocate(es_cov_moments_size(a->info.width) + 1, sizeof *buffer);
   if (!buffer)
     es_out_of_memory(status, "capture", "the covariance of a layer of width %d", a->info.width);
-  else
-    es_cov_create(&total, a->info.width, ES_REAL_F32, status);
+  else if (es_cov_create(&total, a->info.width, ES_REAL_F32, status) == ES_OK)
+    es_lane_pairs_create(&pairs, a->info.width, status);
   const es_code_t code = es_group_agree(a->group, status);
   if (code == ES_OK) {
     for (int lane = 0; lane < a->group->lane_count; lane++) es_cov_flush(&a->lanes[lane], workspace);
-    es_cov_reduce(&total, a->lanes, a->group, buffer);
+    es_cov_reduce(&total, &pairs, a->lanes, a->group, buffer);
+    out->participation = es_lane_pairs_ratio(&pairs);
     out->rows = total.n;
     memcpy(out->mean, total.moments, width * sizeof *out->mean);
     /* The covariance overwrites the moments, so that a wide layer is in memory only once. */
@@ -152,6 +154,7 @@ static es_code_t finish_lanes(es_accumulator_t *a, es_cov_workspace_t *workspace
     total.moments = NULL;
   }
   es_free(buffer);
+  es_lane_pairs_destroy(&pairs);
   es_cov_destroy(&total);
   return code;
 }
@@ -165,6 +168,7 @@ static es_code_t finish_gram(es_accumulator_t *a, es_reduced_t *out, es_status_t
   if (!out->triangle) es_out_of_memory(status, "capture", "the products of %lld rows", (long long)out->rows);
   ES_TRY(es_group_agree(a->group, status));
   ES_TRY(es_gram_reduce(a->gram, out->triangle, out->mean, status));
+  ES_TRY(es_gram_participation(a->gram, out->triangle, &out->participation, status));
   out->gram = a->gram;
   out->finite = all_finite(out->triangle, es_triangle_size(out->order));
   return ES_OK;
@@ -209,7 +213,7 @@ void es_reduced_normalise(es_reduced_t *m) {
 
 es_code_t es_accumulator_finish(es_accumulator_t *a, es_cov_workspace_t *workspace, es_reduced_t *out,
                                 es_status_t *status) {
-  *out = (es_reduced_t){.order = a->info.width};
+  *out = (es_reduced_t){.order = a->info.width, .participation = NAN};
   out->mean = es_allocate_zero((size_t)a->info.width, sizeof *out->mean);
   if (!out->mean) es_out_of_memory(status, "capture", "the mean of a layer");
   es_code_t code = es_group_agree(a->group, status);

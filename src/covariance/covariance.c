@@ -244,7 +244,8 @@ void es_cov_merge(es_cov_t *into, const es_cov_t *from) {
   merge(into, from->n, from->moments);
 }
 
-void es_cov_reduce(es_cov_t *out, const es_cov_t *lanes, const es_group_t *group, double *buffer) {
+void es_cov_reduce(es_cov_t *out, es_lane_pairs_t *pairs, const es_cov_t *lanes, const es_group_t *group,
+                   double *buffer) {
   const size_t size = es_cov_moments_size(out->width);
   es_cov_reset(out);
   for (int lane = 0; lane < group->lanes; lane++) {
@@ -252,6 +253,7 @@ void es_cov_reduce(es_cov_t *out, const es_cov_t *lanes, const es_group_t *group
     const bool mine = local >= 0 && local < group->lane_count;
     if (group->size == 1) {
       es_cov_merge(out, &lanes[local]);
+      if (pairs) es_lane_pairs_add(pairs, lanes[local].moments + out->width, out->width);
       continue;
     }
     if (mine) {
@@ -263,6 +265,7 @@ void es_cov_reduce(es_cov_t *out, const es_cov_t *lanes, const es_group_t *group
     }
     es_group_allreduce_f64(group, buffer, size + 1);
     merge(out, (int64_t)buffer[size], buffer);
+    if (pairs) es_lane_pairs_add(pairs, buffer + out->width, out->width);
   }
 }
 

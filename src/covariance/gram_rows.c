@@ -1,4 +1,5 @@
 /* Rows of a Gram matrix: stored by lane, exchanged some columns at a time. */
+#include "eigenscope/lane_pairs.h"
 #include "eigenscope/memory.h"
 #include <assert.h>
 #include <string.h>
@@ -82,6 +83,22 @@ int64_t es_gram_rows(const es_gram_t *g) {
   int64_t n = rows_local(g);
   if (g->group->size > 1) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &n, 1, MPI_INT64_T, MPI_SUM, g->group->comm));
   return n;
+}
+
+es_code_t es_gram_participation(const es_gram_t *g, const double *triangle, double *out, es_status_t *status) {
+  const es_group_t *group = g->group;
+  es_owned_t owned = {0};
+  int64_t *rows = es_owned_allocate_zero(&owned, (size_t)group->lanes, sizeof *rows);
+  double *scratch = es_owned_allocate(&owned, (size_t)es_gram_rows(g) + 1, sizeof *scratch);
+  if (owned.failed) es_out_of_memory(status, "covariance", "the pairs of lanes of a layer of width %d", g->width);
+  const es_code_t code = es_group_agree(group, status);
+  if (code == ES_OK) {
+    for (int l = 0; l < group->lane_count; l++) rows[group->lane_first + l] = g->lanes[l].n;
+    if (group->size > 1) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, rows, group->lanes, MPI_INT64_T, MPI_SUM, group->comm));
+    *out = es_lane_pairs_of_gram(triangle, rows, group->lanes, scratch);
+  }
+  es_owned_free(&owned);
+  return code;
 }
 
 es_code_t es_gram_exchange_create(es_gram_exchange_t *x, const es_gram_t *g, es_status_t *status) {

@@ -102,6 +102,8 @@ static es_saturation_t measure_layer(const es_context_t *c, const es_point_sourc
   if (p->fell_back) s.flags |= ES_FLAG_FALLBACK;
   if (is_rounding(c, source, layer, p, merged, s.k[m->n_deltas - 1])) s.flags |= ES_FLAG_ROUNDING;
   if (p->unsolved) s.flags = (uint8_t)((s.flags & ~ES_FLAG_NONFINITE) | ES_FLAG_UNSOLVED);
+  if (!none && s.quantities[ES_QUANTITY_TRACE] > 0.0)
+    s.quantities[ES_QUANTITY_PARTICIPATION_RATIO_CORRECTED] = merged->participation;
   /* Shares and counts do not depend on the scale. Eigenvalues that do not fit double become Inf or lose digits. */
   s.quantities[ES_QUANTITY_TRACE] = ldexp(s.quantities[ES_QUANTITY_TRACE], unit_of(merged));
   return s;
@@ -230,7 +232,7 @@ int64_t es_measure_bytes(const es_forecast_t *f, int ranks) {
     const int64_t moments = 8 * (int64_t)es_cov_moments_size(width), solve = es_spectrum_bytes(width, ranks, vectors);
     const bool whole = es_accumulator_strategy(width, INT64_MAX) == ES_STRATEGY_LANES;
     if (whole) bytes += moments;
-    if (whole && 2 * moments > held) held = 2 * moments;
+    if (whole && 3 * moments > held) held = 3 * moments; /* the total, a lane, and the sum over pairs of lanes */
     if (solve > held) held = solve;
     if (vectors) bytes += (int64_t)(8 * ES_EXPECTED_SATURATION * width) * width;
   }

@@ -224,7 +224,7 @@ static es_code_t reduce(es_point_source_t *source, int layer, es_reduced_t *out,
   const int32_t width = layer_of(s, layer)->width;
   const size_t triangle = es_triangle_size(width);
   es_cov_t total = {.width = width, .moments = es_allocate_zero(es_cov_moments_size(width), sizeof *total.moments)};
-  *out = (es_reduced_t){.order = width, .mean = es_allocate((size_t)width, sizeof *out->mean)};
+  *out = (es_reduced_t){.order = width, .participation = NAN, .mean = es_allocate((size_t)width, sizeof *out->mean)};
   if (!total.moments || !out->mean) es_out_of_memory(status, "moments", "a layer of width %d", width);
   es_code_t code = es_agree(group->comm, status);
   if (code == ES_OK) code = merge_parts(s, layer, &total, status);

@@ -71,6 +71,12 @@ static power_law_t fit_power_law(const es_eigenvalues_t *s) {
   return (power_law_t){-slope, total > 0.0 ? 1.0 - residual / total : NAN, last};
 }
 
+/* A number that the eigenvalues do not determine. The caller that knows it replaces it (pipeline/measure.c). */
+static double unknown(const es_eigenvalues_t *s) {
+  (void)s;
+  return NAN;
+}
+
 #define FUNCTION(id, name, long_name, dead, formula)                                                                   \
   static double name(const es_eigenvalues_t *s) {                                                                      \
     return formula;                                                                                                    \

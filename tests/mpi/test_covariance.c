@@ -40,8 +40,10 @@ static void fill_lane(es_cov_t *cov, es_cov_workspace_t *workspace, int64_t n, i
 static void check_reduce(const es_group_t *group, int32_t width, int64_t n, int64_t bad) {
   es_cov_workspace_t workspace;
   es_cov_t mine[LANES], lane, serial, total;
+  es_lane_pairs_t pairs, alike;
   double *buffer = es_allocate(es_cov_moments_size(width) + 1, sizeof *buffer);
   CHECK(buffer != NULL);
+  CHECK(es_lane_pairs_create(&pairs, width, fresh()) == ES_OK && es_lane_pairs_create(&alike, width, fresh()) == ES_OK);
   CHECK(es_cov_workspace_create(&workspace, width, ES_REAL_F32, fresh()) == ES_OK);
   CHECK(es_cov_create(&lane, width, ES_REAL_F32, fresh()) == ES_OK &&
         es_cov_create(&serial, width, ES_REAL_F32, fresh()) == ES_OK);
@@ -50,21 +52,26 @@ static void check_reduce(const es_group_t *group, int32_t width, int64_t n, int6
     es_cov_reset(&lane);
     fill_lane(&lane, &workspace, n, l, bad);
     es_cov_merge(&serial, &lane);
+    es_lane_pairs_add(&alike, lane.moments + width, width);
   }
   for (int l = 0; l < group->lane_count; l++) {
     CHECK(es_cov_create(&mine[l], width, ES_REAL_F32, fresh()) == ES_OK);
     fill_lane(&mine[l], &workspace, n, group->lane_first + l, bad);
   }
   fill_lane(&total, &workspace, n, 0, -1); /* earlier content of `out` must not matter */
-  es_cov_reduce(&total, mine, group, buffer);
+  es_cov_reduce(&total, &pairs, mine, group, buffer);
   CHECK(total.n == n && serial.n == n);
   if (bad < 0) {
     CHECK(memcmp(total.moments, serial.moments, es_cov_moments_size(width) * sizeof(double)) == 0);
+    CHECK(memcmp(&pairs.traces, &alike.traces, sizeof(double)) == 0);
+    CHECK(memcmp(&pairs.products, &alike.products, sizeof(double)) == 0);
   } else {
     const size_t column = (size_t)width / 2, at = (size_t)width + column * (column + 1) / 2 + column;
     CHECK(!isfinite(total.moments[at])); /* on every rank, whichever rank held the row */
   }
   for (int l = 0; l < group->lane_count; l++) es_cov_destroy(&mine[l]);
+  es_lane_pairs_destroy(&pairs);
+  es_lane_pairs_destroy(&alike);
   es_cov_destroy(&lane);
   es_cov_destroy(&serial);
   es_cov_destroy(&total);

@@ -81,7 +81,7 @@ static double *capture_reduce(capture_t *c, const es_group_t *group, double *mom
     double *buffer = allocate(n + 1, sizeof *buffer);
     CHECK(es_cov_create(&total, c->cov[l][0].width, ES_REAL_F32, fresh()) == ES_OK);
     for (int lane = 0; lane < c->lanes; lane++) es_cov_flush(&c->cov[l][lane], &c->workspace);
-    es_cov_reduce(&total, c->cov[l], group, buffer);
+    es_cov_reduce(&total, NULL, c->cov[l], group, buffer);
     memcpy(moments, total.moments, n * sizeof *moments);
     moments += n;
     for (int lane = 0; lane < c->lanes; lane++) es_cov_reset(&c->cov[l][lane]);

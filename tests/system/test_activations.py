@@ -20,6 +20,7 @@ class Activations(harness.Case):
             "conv1": (generator.normal(size=(n, 6, 6, 24)) * generator.uniform(0.1, 3, 24) + 5).astype("f4"),
             "wide": generator.normal(size=(n, 800)).astype("f4"),
             "fc": generator.normal(size=(n, 40)) * np.arange(1, 41) + 1e4,
+            "one": generator.normal(size=(n, 64)) + 300 * generator.normal(size=(n, 1)) * generator.normal(size=64),
             "tokens": generator.normal(size=(n, 1, 7, 16)).astype("f2"),
             "bad": np.where(np.arange(n * 12).reshape(n, 12) == 99, np.nan, 1.0).astype("f4"),
             "dead": np.ones((n, 5), "f4"),
@@ -48,6 +49,20 @@ class Activations(harness.Case):
             error = np.abs(found - expected).max() / max(expected.max(), 1e-300)
             self.assertLess(error, 1e-13 if values.dtype == "f8" else 1e-6, name)
 
+    def check_corrected(self, file):
+        """The corrected participation ratio from the scatter matrices of the eight lanes, in float64."""
+        for layer, (name, values) in enumerate(self.layers.items()):
+            n = len(values)
+            found = file["participation_ratio_corrected"][0, 0, layer]
+            if name in ("bad", "dead"):
+                self.assertTrue(np.isnan(found), name)
+                continue
+            lanes = [values[i * n // 8:(i + 1) * n // 8].astype("f8").reshape(-1, values.shape[-1]) for i in range(8)]
+            scatters = np.array([(x - x.mean(0)).T @ (x - x.mean(0)) for x in lanes])
+            traces, total = np.trace(scatters, axis1=1, axis2=2), scatters.sum(0)
+            expected = (traces.sum() ** 2 - (traces ** 2).sum()) / ((total ** 2).sum() - (scatters ** 2).sum())
+            self.assertAlmostEqual(found / expected, 1, 6 if values.dtype != "f8" else 11, name)
+
     def test_any_number_of_layers(self):
         """Many layers, with everything that is stored per layer."""
         layers = {f"layer{i}": np.eye(4, 2, dtype="f4") for i in range(3000)}
@@ -69,12 +84,13 @@ class Activations(harness.Case):
             self.run_program("run", job, "--quiet", "--output", f"out{ranks}", ranks=ranks)
             outputs.append(self.result(f"out{ranks}"))
         self.check_numpy(outputs[0])
+        self.check_corrected(outputs[0])
         for other in outputs[1:]:
-            for name in ("eigenvalues", "saturation", "flags", "samples", "trace"):
+            for name in ("eigenvalues", "participation_ratio_corrected", "saturation", "flags", "samples", "trace"):
                 np.testing.assert_array_equal(outputs[0][name][()], other[name][()])
         self.assertEqual(outputs[0].attrs["train_mode"], "inference")
         flags = dict(zip(outputs[0]["layer"].asstr()[:], outputs[0]["flags"][0, 0]))
-        self.assertEqual(flags, {"conv1": 0, "wide": 2, "fc": 0, "tokens": 0, "bad": 4, "dead": 1})
+        self.assertEqual(flags, {"conv1": 0, "wide": 2, "fc": 0, "one": 0, "tokens": 0, "bad": 4, "dead": 1})
 
     def test_methods_far_from_zero(self):
         """A large mean changes no number of a float64 layer: methods compute in double."""

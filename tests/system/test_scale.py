@@ -9,8 +9,8 @@ import numpy as np
 import harness
 
 JOB = "name: t\nsource: activations\nactivations: {file: acts.h5}\nmeasure: {delta: [0.9, 0.99], method: %s}\n"
-SAME = ("intrinsic_dimension", "saturation", "effective_rank", "participation_ratio", "stable_rank", "first_component_share", "flags",
-        "samples", "solver")
+SAME = ("intrinsic_dimension", "saturation", "effective_rank", "participation_ratio", "participation_ratio_corrected",
+        "stable_rank", "first_component_share", "flags", "samples", "solver")
 EXPONENTS = {"f4": (-105, -83, -66, 40, 60, 100, 122), "f8": (-1000, -800, -530, -270, 270, 530, 800, 1015)}
 
 

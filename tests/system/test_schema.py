@@ -54,6 +54,7 @@ VARIABLES = {
     "alpha_req": ("<f8", SPLIT_EPOCH_LAYER),
     "alpha_req_r2": ("<f8", SPLIT_EPOCH_LAYER),
     "alpha_req_last": ("<f8", SPLIT_EPOCH_LAYER),
+    "participation_ratio_corrected": ("<f8", SPLIT_EPOCH_LAYER),
     "solver": ("|u1", SPLIT_EPOCH_LAYER),
     "flags": ("|u1", SPLIT_EPOCH_LAYER),
     "intrinsic_dimension": ("<i4", (*SPLIT_EPOCH_LAYER, "delta")),

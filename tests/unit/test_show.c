@@ -184,14 +184,18 @@ TEST_OF_SHOW(csv_of_probes_and_eigenspaces) {
   check_has(",probe_l2,probe_path_accuracy_0.1,probe_path_accuracy_1,probe_path_accuracy_10\n");
   /* Epoch 1 has no probes, epoch 0 no overlap; the values of converged differ: no, yes, unknown. The last columns are
    * those of the path. */
-  check_has(",eval,0,features.0,0.9,conv,4,112,27648,3,0,0,,,,,,,,,,,,,,,,,,,0,0,,0.1,0,0.25,,,,,,,,,,,,,,,1,,,,,,,,,,,"
-            ",,,,,,,,,,,,,\n");
-  check_has(",eval,1,features.4,0.9,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,,,,,,,,0,0,,0.2,0,,,,,,0.75,,,,,,,,,,2,,,,,,"
-            ",,,,,,,,,,,,,,,,,,\n");
-  check_has(",eval,2,features.4,0.99,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,,,,,,,,0,0,,,0,0.625,,,,0,,,,0.75,,,,,,,2,,"
-            ",,,,,,,,,,,,,,,,,,,,,,\n");
-  check_has(",eval,2,classifier.6,0.9,linear,3,51,48,0,0,1,,,,,,,,,,,,,,,,,,,0,0,,0.30000000000000004,1,0.75,,,,1,1,,,,"
-            ",,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\n");
+  check_has(
+      ",eval,0,features.0,0.9,conv,4,112,27648,3,0,0,,,,,,,,,,,,,,,,,,,,0,0,,0.1,0,0.25,,,,,,,,,,,,,,,1,,,,,,,,,,,"
+      ",,,,,,,,,,,,,\n");
+  check_has(
+      ",eval,1,features.4,0.9,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,,,,,,,,,0,0,,0.2,0,,,,,,0.75,,,,,,,,,,2,,,,,,"
+      ",,,,,,,,,,,,,,,,,,\n");
+  check_has(
+      ",eval,2,features.4,0.99,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,,,,,,,,,0,0,,,0,0.625,,,,0,,,,0.75,,,,,,,2,,"
+      ",,,,,,,,,,,,,,,,,,,,,,\n");
+  check_has(
+      ",eval,2,classifier.6,0.9,linear,3,51,48,0,0,1,,,,,,,,,,,,,,,,,,,,0,0,,0.30000000000000004,1,0.75,,,,1,1,,,,"
+      ",,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\n");
 }
 
 TEST_OF_SHOW(many_epochs) {
@@ -240,17 +244,18 @@ TEST_OF_SHOW(csv) {
   *es_result_f64(result, ES_FIELD_TRACE, ES_TRAIN, 1, 0, 0) = 1.0 / 3;
   ((int64_t *)es_result_data(result, ES_FIELD_SAMPLES))[EXAMPLE_LAYERS] = INT64_C(6000000000);
   show(result, ES_SHOW_CSV);
-  check_has("point_id,dataset,model,width,classes,resolution,seed,train_learning_rate,split,epoch,layer,delta,"
-            "layer_kind,layer_width,layer_parameters,layer_macs,layer_receptive_field,layer_border,layer_output,"
-            "loss,accuracy,top5_accuracy,mcc,learning_rate,seconds,samples,trace,effective_rank,"
-            "participation_ratio,first_component_share,stable_rank,"
-            "spectral_entropy,rankme,numerical_rank,alpha_req,alpha_req_r2,alpha_req_last,"
-            "solver,flags,intrinsic_dimension,saturation,"
-            "stability_distance_previous,stability_distance_last,stability_pearson_previous,"
-            "stability_pearson_last,stability_spearman_previous,stability_spearman_last,layer_stride\n"
-            "0123456789abcdef,toy,vgg11,1,3,16,9007199254740993,0.05,train,1,features.0,0.9,"
-            "conv,4,112,27648,3,0,0,6,0.251,,,,,6000000000,0.3333333333333333,,,,,,,,,,,0,0,,0.1,,,,,,,1\n");
-  check_has(",eval,2,classifier.6,0.99,linear,3,51,48,0,0,1,4,0.252,,,,,,,,,,,,,,,,,0,0,,0.6400000000000001,,,,,,,\n");
+  check_has(
+      "point_id,dataset,model,width,classes,resolution,seed,train_learning_rate,split,epoch,layer,delta,"
+      "layer_kind,layer_width,layer_parameters,layer_macs,layer_receptive_field,layer_border,layer_output,"
+      "loss,accuracy,top5_accuracy,mcc,learning_rate,seconds,samples,trace,effective_rank,"
+      "participation_ratio,first_component_share,stable_rank,"
+      "spectral_entropy,rankme,numerical_rank,alpha_req,alpha_req_r2,alpha_req_last,participation_ratio_corrected,"
+      "solver,flags,intrinsic_dimension,saturation,"
+      "stability_distance_previous,stability_distance_last,stability_pearson_previous,"
+      "stability_pearson_last,stability_spearman_previous,stability_spearman_last,layer_stride\n"
+      "0123456789abcdef,toy,vgg11,1,3,16,9007199254740993,0.05,train,1,features.0,0.9,"
+      "conv,4,112,27648,3,0,0,6,0.251,,,,,6000000000,0.3333333333333333,,,,,,,,,,,,0,0,,0.1,,,,,,,1\n");
+  check_has(",eval,2,classifier.6,0.99,linear,3,51,48,0,0,1,4,0.252,,,,,,,,,,,,,,,,,,0,0,,0.6400000000000001,,,,,,,\n");
   /* 3 layers × 2 deltas per epoch, without the unmeasured epoch 0 of the train split. */
   assert_int_equal(count_lines(), 1 + 5 * 6);
   check_lacks(",train,0,");
@@ -279,7 +284,7 @@ TEST_OF_SHOW(json) {
       "\"mcc\": null, \"learning_rate\": null, \"seconds\": null, \"samples\": null, \"trace\": null, "
       "\"effective_rank\": null, \"participation_ratio\": null, \"first_component_share\": null, \"stable_rank\": "
       "null, \"spectral_entropy\": null, \"rankme\": null, \"numerical_rank\": null, \"alpha_req\": null, "
-      "\"alpha_req_r2\": null, \"alpha_req_last\": null, "
+      "\"alpha_req_r2\": null, \"alpha_req_last\": null, \"participation_ratio_corrected\": null, "
       "\"solver\": 0, \"flags\": 0, \"intrinsic_dimension\": null, \"saturation\": 0.1, "
       "\"stability_distance_previous\": null, \"stability_distance_last\": null, \"stability_pearson_previous\": null, "
       "\"stability_pearson_last\": null, \"stability_spearman_previous\": null, \"stability_spearman_last\": null, "
