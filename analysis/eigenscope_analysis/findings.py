@@ -460,6 +460,26 @@ class Findings:
         if absent:
             text += f" {count(absent, 'layer output')} had no probe, because features were not finite."
         self.say("Convergence of the probes", text, "table layers")
+        self._probe_path()
+
+    def _probe_path(self):
+        """Says which strengths were chosen where `probe.l2` is a list, and which fits of the path did not meet their tolerance."""
+        sweep, chosen = self.sweep, self.sweep.values("probe_l2")
+        if chosen is None or not np.isfinite(chosen).any():
+            return
+        path = sweep.data["l2"].values
+        known = chosen[np.isfinite(chosen)]
+        times = [f"{value:g} ({(known == value).sum()})" for value in path if (known == value).any()]
+        text = f"Chosen on held-out samples from l2 = {', '.join(f'{value:g}' for value in path)}, with the number of probes: {', '.join(times)}."
+        ends = int(np.isin(known, [path[0], path[-1]]).sum())
+        if ends:
+            text += f" {count(ends, 'choice')} at an end of the list: a longer list may have a better strength."
+        fits = sweep.values("probe_path_converged")  # (point, l2, probe epoch, layer)
+        if fits is not None and (fits == 0).any():
+            at = [f"l2 = {value:g} ({int((fits[:, i] == 0).sum())})" for i, value in enumerate(path) if (fits[:, i] == 0).any()]
+            text += (f" {int((fits == 0).sum())} of {int((fits <= 1).sum())} fits along the path did not converge, so the choice is less certain: "
+                     f"{', '.join(at)}. Layers: {sweep.named(fits == 0)}.")
+        self.say("Strength of the probes", text, "table layers")
 
     # ---- layers ----
 
@@ -497,6 +517,8 @@ class Findings:
         sweep, frames, probes = self.sweep, [], self.sweep.probes
         converged = sweep.probes_converged()
         last = None if converged is None else last_finite(np.moveaxis(converged, 1, -1))
+        strengths = sweep.values("probe_l2")
+        strengths = None if strengths is None else last_finite(np.moveaxis(strengths, 1, -1))
         for network in sweep.networks:
             layers, first = network.layers, network.first
             frame = pd.DataFrame({"layer": network.names(), "width_of_layer": sweep.layer_width[first][layers].astype(int),
@@ -512,6 +534,9 @@ class Findings:
             frame["probe_split"] = sweep.probe_split or ""
             frame["probe_accuracy"] = np.nan if probes is None else mean_known(probes[network.rows][:, layers])
             frame["probes_not_converged"] = np.nan if last is None else (last[network.rows][:, layers] == 0).sum(axis=0)
+            if strengths is not None:
+                frame["probe_l2"] = [", ".join(f"{value:g}" for value in np.unique(column[np.isfinite(column)]))
+                                     for column in strengths[network.rows][:, layers].T]
             for name, values in self._measures().items():
                 frame[name] = mean_known(values[network.rows][:, layers])
             for name in reversed(sweep.keys):

@@ -39,7 +39,8 @@ TABLES = (("findings", "Findings", "The table at the top of the page."),
           ("networks", "Networks", "Means over seeds; half_interval is half of the 95 % confidence interval (Student's t)."),
           ("points", "Points", "Every point of the file after its last epoch. Epochs are those that it completed. " + RULE),
           ("layers", "Layers", "Means over seeds after the last epoch that has the number, of the split of the saturation; "
-           "probes_not_converged is a number of seeds. Further columns are measures that the file has: analysis/README.md defines them."))
+           "probes_not_converged is a number of seeds, probe_l2 the strengths that their probes chose. Further columns are measures that the "
+           "file has: analysis/README.md defines them."))
 
 def write(source, folder):
     """Writes the report of `source` into `folder` (created if needed); returns the path of the page."""

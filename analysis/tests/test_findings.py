@@ -358,6 +358,24 @@ def test_probes_that_did_not_converge_are_named(find):
     assert not any(s["title"] == "Convergence of the probes" for s in find(old).sentences)
 
 
+def test_the_strengths_of_probes_that_were_chosen(find):
+    made = handmade.make()
+    assert "probe_l2" not in find(made).tables["layers"]
+    cells = ("point", "probe_epoch", "layer")
+    chosen = np.full(made["probe_objective"].shape, 1.0)
+    chosen[:, :, 0], chosen[0, 0, 1], chosen[0, 0, 2] = 0.1, 10, np.nan
+    fits = np.ones((made.sizes["point"], 3, *chosen.shape[1:]), np.uint8)
+    fits[3, 0, 0, [0, 2]], fits[0, :, 0, 2] = 0, 255
+    made = made.assign({"probe_l2": (cells, chosen), "probe_path_converged": (("point", "l2", *cells[1:]), fits)})
+    findings = find(made.assign_coords(l2=[0.1, 1, 10]))
+    assert said(findings, "Strength of the probes") == (
+        "Chosen on held-out samples from l2 = 0.1, 1, 10, with the number of probes: 0.1 (27), 1 (187), 10 (1). "
+        "28 choices at an end of the list: a longer list may have a better strength. 2 of 645 fits along the path did not converge, so the "
+        "choice is less certain: l2 = 0.1 (2). Layers: features.0 (1), features.7 (1).")
+    assert findings.tables["layers"]["probe_l2"].tolist()[:3] == ["0.1", "1, 10", "1"]
+    assert "did not converge" not in said(find(made.assign_coords(l2=[0.1, 1, 10]).drop_vars("probe_path_converged")), "Strength of the probes")
+
+
 @pytest.mark.parametrize("deltas, headline", [((0.9, 0.99), 0.99), ((0.9, 0.95), 0.95), ((0.999, 0.9), 0.999), ((0.99, 0.999), 0.99)])
 def test_the_headline_delta(find, deltas, headline):
     made = handmade.make(deltas=(0.9, 0.99)).assign_coords(delta=list(deltas))

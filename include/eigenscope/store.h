@@ -138,8 +138,9 @@ typedef enum es_field {
   ES_FIELD_STEP_SATURATION,  /**< (step, layer, delta) float64 */
   ES_FIELD_STEP_EIGENVALUES, /**< (step, layer, component) float64, descending, NaN-padded */
   /* group probe path */
-  ES_FIELD_PROBE_L2,            /**< (probe_epoch, layer) float64: strength of the probe, chosen from the path */
-  ES_FIELD_PROBE_PATH_ACCURACY, /**< (l2, probe_epoch, layer) float64: on the samples that are held out */
+  ES_FIELD_PROBE_L2,             /**< (probe_epoch, layer) float64: strength of the probe, chosen from the path */
+  ES_FIELD_PROBE_PATH_ACCURACY,  /**< (l2, probe_epoch, layer) float64: on the samples that are held out */
+  ES_FIELD_PROBE_PATH_CONVERGED, /**< (l2, probe_epoch, layer) uint8, of that fit: 0 no, 1 yes; 255 not fitted */
   ES_FIELDS
 } es_field_t;
 

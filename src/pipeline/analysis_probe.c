@@ -393,8 +393,11 @@ static void store_predictions(epoch_t *e, int layer) {
 static void store_path(epoch_t *e, int layer) {
   const es_context_t *c = e->analysis->context;
   *es_result_f64(c->result, ES_FIELD_PROBE_L2, e->at, layer, 0, 0) = e->paths[layer].l2;
-  for (int i = 0; i < c->point->probe.n_path; i++)
+  for (int i = 0; i < c->point->probe.n_path; i++) {
+    const int64_t cell[ES_RANK_MAX] = {i, e->at, layer};
     *es_result_f64(c->result, ES_FIELD_PROBE_PATH_ACCURACY, i, e->at, layer, 0) = e->paths[layer].accuracy[i];
+    *(uint8_t *)es_result_at(c->result, ES_FIELD_PROBE_PATH_CONVERGED, cell) = e->paths[layer].converged[i];
+  }
 }
 
 /* Stores a probe whole, so that a state never has a part of it. */

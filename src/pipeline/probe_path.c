@@ -117,6 +117,7 @@ static es_code_t follow(es_probe_path_t *out, double *weights, double *best, int
     copy_rows(&parts[0], all, held, n, 0); /* a fit centres its features in place */
     parts[0].problem.l2 = settings->path[i];
     ES_TRY(es_probe_fit(&fit, weights, NULL, &parts[0].problem, group, status));
+    out->converged[i] = fit.converged;
     ES_TRY(try_probe(&out->accuracy[i], confusion, weights, &parts[1], group, status));
     if (!(out->accuracy[i] > highest)) continue;
     highest = out->accuracy[i];
@@ -135,7 +136,10 @@ es_code_t es_probe_path_fit(es_probe_path_t *out, double *weights, const es_prob
   part_t parts[2];
   es_owned_t owned = {0};
   *out = (es_probe_path_t){.l2 = settings->path[settings->n_path - 1]};
-  for (int i = 0; i < ES_L2_MAX; i++) out->accuracy[i] = NAN;
+  for (int i = 0; i < ES_L2_MAX; i++) {
+    out->accuracy[i] = NAN;
+    out->converged[i] = 255;
+  }
   for (int32_t which = 0; which < 2; which++) choose_rows(&parts[which], problem, held, group, which);
   double *best = es_owned_allocate(&owned, size, sizeof *best);
   int64_t *confusion = es_owned_allocate(&owned, classes * classes, sizeof *confusion);

@@ -17,8 +17,9 @@ bool es_probe_is_held_out(int64_t position);
 
 /* What a path found. */
 typedef struct es_probe_path {
-  double l2;                  /* the chosen strength */
-  double accuracy[ES_L2_MAX]; /* on the held-out samples, by the index on the path */
+  double l2;                    /* the chosen strength */
+  double accuracy[ES_L2_MAX];   /* on the held-out samples, by the index on the path */
+  uint8_t converged[ES_L2_MAX]; /* 0 no, 1 yes, of the fit without these samples; 255: not fitted */
 } es_probe_path_t;
 
 /* Fits along the path. `problem`: all fitted samples, with `lane_rows`; its features stay as they are. `held`: 1 for

@@ -143,7 +143,10 @@ static const es_field_info_t FIELDS[ES_FIELDS] = {
     FIELD(PROBE_L2, "probe_l2", PROBE_PATH, F64, "1", "strength of the regularisation of the probe", PROBE_LAYER),
     FIELD(PROBE_PATH_ACCURACY, "probe_path_accuracy", PROBE_PATH, F64, "1",
           "accuracy of a probe of this strength on the training samples that are held out",
-          DIMENSIONS3(L2, PROBE_EPOCH, LAYER))};
+          DIMENSIONS3(L2, PROBE_EPOCH, LAYER)),
+    FIELD(PROBE_PATH_CONVERGED, "probe_path_converged", PROBE_PATH, U8, "1",
+          "fit of a probe of this strength without these samples that reached the tolerance",
+          DIMENSIONS3(L2, PROBE_EPOCH, LAYER), .flag_meanings = "no yes", .unmeasured = 255)};
 
 /* Larger extents count as damage, so that a damaged file cannot make us allocate too much. */
 enum {

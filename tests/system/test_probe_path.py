@@ -81,6 +81,7 @@ class Path(harness.Case):
         self.assertGreater(len(set(values["probe_path_accuracy"][:, 0, 1])), 1)  # the strength matters
         self.assertTrue(np.isnan(values["probe_l2"][0, 2]) and np.isnan(values["probe_path_accuracy"][:, 0, 2]).all())
         self.assertEqual(list(values["probe_converged"][0]), [1, 1, 255])
+        self.assertEqual(values["probe_path_converged"][:, 0].tolist(), [[1, 1, 255]] * len(PATH))
         shown = self.run_program("show", glob.glob(f"{self.folder}/out1/points/*.h5")[0], "--format", "csv").stdout
         self.assertIn(",probe_l2,probe_path_accuracy_0.01,probe_path_accuracy_1,probe_path_accuracy_100,", shown.splitlines()[0])
 
@@ -97,7 +98,7 @@ class Path(harness.Case):
         self.run_path("few", "--set", "probe.samples=3")
         values = self.result("few")
         self.assertEqual(list(values["probe_l2"][0, :2]), [10000, 10000])
-        self.assertTrue(np.isnan(values["probe_path_accuracy"]).all())
+        self.assertTrue(np.isnan(values["probe_path_accuracy"]).all() and (values["probe_path_converged"] == 255).all())
         self.assertEqual(list(values["probe_converged"][0, :2]), [1, 1])
 
     def test_refused(self):
@@ -124,7 +125,7 @@ class Training(results.Case):
         self.assertTrue(np.isin(values["probe_l2"], [0.1, 10]).all())
         self.run_program("merge", "job.yaml", "--to", "all.h5")
         merged = results.variables(self.folder / "all.h5")
-        for name in ("probe_l2", "probe_path_accuracy"):
+        for name in ("probe_l2", "probe_path_accuracy", "probe_path_converged"):
             self.assertTrue(results.same_bits(merged[name][0], values[name]), name)
 
 
