@@ -28,7 +28,8 @@ TEST(fresh_result) {
     const void *data = es_result_data(result, (es_field_t)field);
     for (size_t i = 0; i < es_result_size(result, (es_field_t)field); i++) {
       es_type_t type = es_field_info((es_field_t)field)->type;
-      bool told_apart = field == ES_FIELD_LAYER_TAIL || field == ES_FIELD_PROBE_CONVERGED;
+      bool told_apart =
+          field == ES_FIELD_LAYER_TAIL || field == ES_FIELD_PROBE_CONVERGED || field == ES_FIELD_PROBE_PATH_CONVERGED;
       if (type == ES_TYPE_F32) assert_true(isnan(((const float *)data)[i]));
       if (type == ES_TYPE_F64 && field != ES_FIELD_STEP_EPOCH) assert_true(isnan(((const double *)data)[i]));
       if (type == ES_TYPE_I32 && field != ES_FIELD_LAYER_STRIDE) assert_int_equal(((const int32_t *)data)[i], -1);
