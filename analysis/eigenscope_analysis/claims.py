@@ -3,7 +3,8 @@ import numpy as np
 import pandas as pd
 
 from . import statistics
-from .findings import NAMES, ROUNDING, VARIANTS, VERDICTS, WITHIN, count, number
+from .findings import NAMES, VARIANTS, VERDICTS, WITHIN
+from .words import ROUNDING, count, number
 
 HOLDS, OPPOSITE, CONTAINS, ONE_SEED = "holds", "the opposite holds", "open: the interval contains {limit}", "open: one seed"
 COLUMNS = ["claim", "effect", "estimate", "low", "high", "unit", "interval", "seeds", "verdict", "numbers", "detail"]

@@ -6,10 +6,10 @@ import pandas as pd
 from . import early, statistics
 from .kinds import OTHER, kind_of, kinds_of
 from .steps import ORDERED, Steps, settled
-from .sweep import LISTED, STABLE, last_finite, width_text
+from .sweep import STABLE, last_finite, width_text
+from .words import bounds, count, direction, listing, number, points_of, sentence
 
 WITHIN = 0.01  # in accuracy: one percentage point
-ROUNDING = 1e-6  # percentage points: a smaller effect is 0
 VERDICTS = ("under-parameterised", "balanced", "over-parameterised")
 NOT_COMPARED = "not decidable: no other width"
 AT_CHANCE = "none: no better than chance"
@@ -595,41 +595,3 @@ def standard_error(points):
         return over_seeds, "seeds"
     p, n = points["accuracy"].mean(), points["eval_samples"].mean()
     return (np.sqrt(p * (1 - p) / n), "eval samples") if np.isfinite(p) and np.isfinite(n) else (np.nan, "")
-
-
-# ---- words ----
-
-def count(n, what):
-    n = len(n) if hasattr(n, "__len__") else int(n)
-    return f"{n} {what}{'s' if n != 1 else ''}"
-
-
-def number(value, digits, sign=False):
-    value = round(float(value), digits) + 0.0  # no negative zero
-    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
-
-
-def points_of(row):
-    return f"{number(row['estimate'], 1, True)} percentage points"
-
-
-def bounds(row, digits):
-    if not np.isfinite(row["low"]):
-        return ""
-    return f" (95 % over {row['seeds']} seeds: {number(row['low'], digits)} … {number(row['high'], digits)})"
-
-
-def direction(row):
-    """1 or −1 if the interval lies above or below 0, else 0; also 0 without an interval."""
-    return int(row["low"] > ROUNDING) - int(row["high"] < -ROUNDING)
-
-
-def listing(numbers):
-    """The first numbers of a list, and how many more there are."""
-    numbers = [str(n) for n in numbers]
-    more = len(numbers) - LISTED
-    return ", ".join(numbers[:LISTED]) + (f" and {more} more" if more > 0 else "")
-
-
-def sentence(text):
-    return text[:1].upper() + text[1:] + "." if text else ""
