@@ -11,7 +11,7 @@ NOBODY = 65534
 SCRIPTS = ["jobs/setup.sh", "jobs/quickstart.sh", "tests/run.sh", "tests/mpich.sh", ".ci/run"]
 CI_TOOLS = ["chromium", "clang-format", "clang-tidy", "cppcheck", "fish", "gcov", "luac5.3", "mandoc", "mpicc.mpich", "mpirun.mpich",
             "ncdump", "pytest-3", "shellcheck", "valgrind", "zsh"]
-AT_ONCE = f"-j{len(os.sched_getaffinity(0)) + 1}"
+AT_ONCE = f"-j{2 * len(os.sched_getaffinity(0)) + 2}"
 SYSTEM_TOOLS = ["bash", "env", "dirname", "nproc", "cat", "mkdir"]
 
 
