@@ -10,12 +10,11 @@
 #include "eigenscope/clock.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/probe.h"
-#include "eigenscope/text.h"
 #include "probe_eval.h"
 #include "probe_forecast.h"
+#include "probe_outcome.h"
 #include "probe_path.h"
 #include "probe_shares.h"
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -318,7 +317,7 @@ static es_code_t fit_layer(epoch_t *e, int layer, bool alone, es_status_t *statu
   e->features[layer] = NULL;
   if (code == ES_OK) return ES_OK;
   free_weights(e, layer);
-  if (code == ES_NUMERIC) return ES_OK; /* warn_of_probes names the layer */
+  if (code == ES_NUMERIC) return ES_OK; /* es_probe_warn names the layer */
   *status = own;
   return code;
 }
@@ -516,56 +515,6 @@ static es_code_t run_round(epoch_t *e, es_status_t *status) {
   return es_agree(e->analysis->context->group.comm, status);
 }
 
-/* Marks the layers of the tail. A layer is in the tail if neither it nor any later layer exceeds the best accuracy
- * before the layer by probe.tail or more, and all later layers are in the tail too. */
-static void mark_tail(const epoch_t *e) {
-  const es_context_t *c = e->analysis->context;
-  const int layers = es_context_layers(c);
-  uint8_t *tail = es_result_data(c->result, ES_FIELD_LAYER_TAIL);
-  bool is_tail = true;
-  double best_after = -INFINITY;
-  const double *eval = es_result_f64(c->result, ES_FIELD_PROBE_ACCURACY, ES_EVAL, e->at, 0, 0);
-  const double *accuracy = isnan(eval[layers - 1]) && isnan(eval[0])
-                               ? es_result_f64(c->result, ES_FIELD_PROBE_ACCURACY, ES_TRAIN, e->at, 0, 0)
-                               : eval;
-  for (int layer = layers - 1; layer >= 0; layer--) {
-    double best_before = -INFINITY;
-    for (int i = 0; i < layer; i++) best_before = fmax(best_before, accuracy[i]);
-    best_after = fmax(best_after, accuracy[layer]);
-    is_tail = is_tail && best_after - best_before < c->point->probe.tail;
-    tail[layer] = isnan(accuracy[layer]) ? 255 : is_tail;
-  }
-}
-
-/* Warns of the layers whose value of `probe_converged` is `value`, in one line with the names of the first layers.
- * Returns the number of these layers. */
-static int warn_of_layers(const epoch_t *e, uint8_t value, int of, const char *what) {
-  enum { NAMES_MOST = 8 };
-  const es_context_t *c = e->analysis->context;
-  es_text_t line = {0}, names = {0};
-  int n = 0;
-  for (int layer = 0; layer < es_context_layers(c); layer++) {
-    const int64_t cell[ES_RANK_MAX] = {e->at, layer};
-    if (*(const uint8_t *)es_result_at(c->result, ES_FIELD_PROBE_CONVERGED, cell) != value) continue;
-    if (n++ < NAMES_MOST) es_text_append(&names, "%s%s", n > 1 ? ", " : "", es_result_layer(c->result, layer)->name);
-  }
-  es_text_append(&line, "epoch %d: %d of %d %s: %s", (int)es_result_epoch(c->result, e->epoch), n, of, what,
-                 es_text_get(&names));
-  if (n > NAMES_MOST) es_text_append(&line, " and %d more", n - NAMES_MOST);
-  if (n > 0) es_context_warn(c, es_text_get(&line));
-  es_text_destroy(&names);
-  es_text_destroy(&line);
-  return n;
-}
-
-/* Warns of the layers that have no probe, and of the probes that have not converged. */
-static void warn_of_probes(const epoch_t *e) {
-  const int layers = es_context_layers(e->analysis->context);
-  const int none =
-      warn_of_layers(e, 255, layers, "layers have no probe, because features are NaN, infinite or above 1e150");
-  warn_of_layers(e, 0, layers - none, "probes did not converge");
-}
-
 /* Lets the source keep the features of the eval split, if probe.memory has room for these and for one round of all
  * layers. Not in a last epoch that an analysis may find only after the rows. */
 static es_code_t begin_epoch(void *state, int32_t epoch, es_status_t *status) {
@@ -608,8 +557,8 @@ static es_code_t probe_epoch(void *state, int32_t epoch, es_status_t *status) {
     e.n = e.done[e.first] ? 1 : round_size(&e, e.first);
     if (!e.done[e.first]) code = run_round(&e, status);
   }
-  if (code == ES_OK && !whole) mark_tail(&e);
-  if (code == ES_OK && !whole && es_context_is_leader(c)) warn_of_probes(&e);
+  if (code == ES_OK && !whole) es_probe_mark_tail(c, e.at);
+  if (code == ES_OK && !whole && es_context_is_leader(c)) es_probe_warn(c, epoch, e.at);
   close_epoch(&e);
   es_probe_eval_end(&e.analysis->eval);
   es_timing_charge(&c->timing, ES_STAGE_PROBE, start);
