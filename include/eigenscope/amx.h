@@ -7,7 +7,7 @@
 #ifndef EIGENSCOPE_AMX_H
 #define EIGENSCOPE_AMX_H
 
-#if defined __AMX_TILE__ || defined __AMXTILE__ /* the second in clang before 15 */
+#if defined __AMX_TILE__ || defined __AMXTILE__ /* clang before 15 defines __AMXTILE__ */
 #include "eigenscope/kernel.h"
 #include <immintrin.h>
 #include <stddef.h>
@@ -26,7 +26,7 @@ static ES_INLINE void tiles_fence(void) {
   __asm__ volatile("" ::: "memory");
 }
 
-/* Starts to use tiles: those whose bit is set in `few` have `rows` rows, the others all. */
+/* Starts to use tiles: those whose bit is set in `few` have `rows` rows, the others 16. */
 static inline void tiles_open(unsigned few, int rows) {
   tile_shapes_t shapes = {.palette = 1};
   for (int i = 0; i < AMX_TILES; i++) {

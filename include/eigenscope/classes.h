@@ -90,8 +90,8 @@ es_code_t es_class_variances(double *out, const es_class_axes_t *axes, int32_t w
  * collective. */
 es_code_t es_class_variances_blocks(double *out, const es_class_axes_t *axes, const es_dist_matrix_t *blocks,
                                     es_status_t *status);
-/** The same from the triangle of the Gram matrix of all rows (gram.h). `label`: (samples) as numbers, in the order of
- * the rows; `positions`: rows of a sample. Not collective. */
+/** Like es_class_variances, from the triangle of the Gram matrix of all rows (gram.h). `label`: (samples) as numbers,
+ * in the order of the rows; `positions`: rows of a sample. Not collective. */
 es_code_t es_class_variances_gram(double *out, const es_class_axes_t *axes, const es_class_means_t *means,
                                   const double *triangle, const double *label, int64_t positions, es_status_t *status);
 /** Computes NC1, NC2 and the LDA rank; other numbers become NaN. `variances`: vᵀ Σ_T v of the axes. All NaN with fewer

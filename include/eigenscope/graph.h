@@ -91,7 +91,7 @@ static inline int64_t es_shape_size(es_shape_t shape) {
 enum { ES_FIELD_WHOLE = INT32_MAX };
 typedef struct es_node {
   es_op_t op;
-  char name[ES_NAME_MAX]; /**< module name: "features.0". Of a block that is a layer: of PyTorch's module, "layer1.0" */
+  char name[ES_NAME_MAX]; /**< of PyTorch's module: "features.0"; a block that is a layer: "layer1.0" */
   int32_t input;          /**< node that is the input of this one; −1 for the input node */
   int32_t other;          /**< the second input node of a sum, product or concatenation; else −1 */
   es_shape_t in, out;

@@ -2,8 +2,8 @@
  *
  *   Q = 1/n Σ (x − m)(x − m)ᵀ, as in covariance.h, over the rows of all ranks
  *
- * Q is distributed block-cyclically over a process grid (dist_matrix.h). Of each row, the rank at (p, q) of the grid
- * needs only the columns of its tile rows and its tile columns. es_spread_add exchanges rows, so every rank holds a
+ * Q is distributed block-cyclically over a process grid (dist_matrix.h). The rank at (p, q) of the grid needs only
+ * the columns of its tile rows and its tile columns, of each row. es_spread_add exchanges rows, so every rank holds a
  * panel of these columns for the rows of all ranks. A full panel is centred by its own means, multiplied in the type of
  * the rows (SGEMM, DGEMM) only at and below the diagonal, and merged in double by Chan's formula (covariance.h).
  *

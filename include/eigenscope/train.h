@@ -82,7 +82,7 @@ typedef struct es_trainer_setup {
   es_code_t (*after_forward)(void *context, es_status_t *status);
   /** Called on all ranks after the backward pass of each training step, before the optimizer; or NULL. */
   void (*after_backward)(void *context);
-  void *after_context; /**< of both */
+  void *after_context; /**< first argument of after_forward and after_backward */
   /** Called on all ranks in training, before the first step with 0, and after each step with the number of steps since
    * the start of training. May be collective and call es_trainer_evaluate_part, which changes nothing that training
    * depends on; must return the same code on all ranks; or NULL. */

@@ -38,8 +38,8 @@ void es_syrk_narrow(float *product, const float *rows, int32_t n, int32_t width)
     es_syrk_kernels()->tiles(product, rows, n, width);
     return;
   }
-  /* Several narrow rows together form a line of SYRK_TILE floats. Of the line's product only the blocks on the diagonal
-   * are used. */
+  /* Several narrow rows together form a line of SYRK_TILE floats. Only the blocks on the diagonal of
+   * the line's product are used. */
   const int32_t repeat = SYRK_TILE / width, lines = n / repeat, rest = n - lines * repeat;
   float wide[SYRK_TILE * SYRK_TILE] = {0}, last[SYRK_TILE] = {0};
   es_syrk_kernels()->tiles(wide, rows, lines, SYRK_TILE);

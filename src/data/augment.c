@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { ATTEMPTS = 10, DRAWS = 16 /* blocks of a sample: the attempts, then others */ };
+enum { ATTEMPTS = 10, DRAWS = 16 /* blocks of random numbers of a sample; the first ATTEMPTS are for tries */ };
 
 static double between(uint32_t word, double from, double to) {
   return from + (to - from) * es_random_share(word);

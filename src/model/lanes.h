@@ -1,5 +1,5 @@
-/* Sums over one row, in loops that compilers vectorise: number j goes to lane j mod ES_LANES. Of fewer lanes GCC makes
- * scalar code. */
+/* Sums over one row, in loops that compilers vectorise: number j goes to lane j mod ES_LANES. With fewer lanes GCC
+ * makes scalar code. */
 #ifndef ES_MODEL_LANES_H
 #define ES_MODEL_LANES_H
 

@@ -36,7 +36,7 @@ static ES_INLINE void put_group(void *y, const float *v) {
     _Pragma("GCC ivdep") for (size_t j = 0; j < (n); j++) es_put(y, j, value, precision);                              \
   }
 
-/* The same for any number of columns. */
+/* Sets n columns to `value`; n is any number. */
 #define PUT_ALL(y, n, value)                                                                                           \
   size_t done = 0;                                                                                                     \
   for (; IN_GROUPS && precision == ES_BFLOAT16 && done + GROUP <= (n); done += GROUP) {                                \

@@ -105,7 +105,7 @@ struct es_unit {
   bool pools;                  /* batch norm: fused max pooling of 2 × 2 */
   bool renewed;                /* the output is not kept for backward */
   es_storage_t in[2], out;     /* activations; in[1] only of nodes with two inputs. `out` of a sum may be one of `in` */
-  es_storage_t in_gradient[2]; /* data is NULL if not needed. Of a sum it may be out_gradient */
+  es_storage_t in_gradient[2]; /* data is NULL if not needed. A sum may use out_gradient here */
   es_storage_t out_gradient;   /* overwritten by backward */
   es_storage_t total[2];       /* the model adds in_gradient to it; NULL if in_gradient is complete */
   float *parameters, *gradients, *buffers; /* the model's flat vectors, borrowed */

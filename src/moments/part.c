@@ -106,7 +106,7 @@ es_code_t es_moments_vector(const es_moments_part_t *p, const char *name, hid_t 
   return ES_OK;
 }
 
-/* Reads which records are complete. Of records of the same epoch and split the last counts. */
+/* Reads which records are complete. The last of several records of one epoch and split counts. */
 static es_code_t read_rows(es_moments_part_t *p, es_status_t *status) {
   static const char *const names[] = {"complete", "epoch", "split", "loss", "accuracy"};
   int64_t n = INT64_MAX;

@@ -196,7 +196,7 @@ static void report_broken(pack_t *p, es_split_t split, int64_t first, const bloc
     at += strlen(at) + 1;
     es_text_to_int(at, &shorter);
     at += strlen(at) + 1;
-    /* Of images of other sizes only the first is named: a folder of photographs has thousands. */
+    /* Only the first image of another size is named: a folder of photographs has thousands. */
     if (p->request->broken != NULL && (shorter == 0 || p->out->n_other == 0))
       p->request->broken(p->request->context, at);
     at += strlen(at) + 1;

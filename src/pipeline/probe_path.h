@@ -1,6 +1,7 @@
 /* Chooses the strength of the regularisation of a probe (probe.l2 with several strengths): fits along the path, from
  * the strongest regularisation to the weakest, each fit from the solution of the one before, to the samples that are
- * not held out, and takes the strength with the best accuracy on those that are. Of equal ones the strongest.
+ * not held out, and takes the strength with the best accuracy on those that are; the strongest of several
+ * that are equally good.
  *
  * Held out is a tenth of the train split: the samples at whose position a hash (random.h, ES_RANDOM_HELD_OUT) is below
  * 0.1. So they are the same for all layers, epochs, seeds and numbers of ranks. If no fitted sample, or all of them,

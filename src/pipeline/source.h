@@ -120,7 +120,7 @@ struct es_point_source {
   const es_visitor_t *rider; /* or NULL. Borrowed */
   void (*after_backward)(void *context); /* called on all ranks after the backward pass of each step; or NULL */
   void *after_backward_context;
-  es_rider_t riders[ES_RIDERS_MAX]; /* see the outputs of both splits */
+  es_rider_t riders[ES_RIDERS_MAX]; /* see the outputs of the train and the eval split */
   int n_riders;
   /* Trained weights, for states and files of weights; NULL if nothing is trained. Borrowed from the source. */
   const es_graph_t *graph;

@@ -26,7 +26,7 @@ typedef struct es_show_columns {
 /* Chooses up to `room` epochs for which `has` is true: the first, the last, and evenly spread ones between. */
 typedef bool es_show_has_t(const void *context, int64_t epoch);
 es_show_columns_t es_show_choose(const es_result_t *result, es_show_has_t *has, const void *context, int room);
-/* As es_show_choose, among any number of indices. */
+/* Like es_show_choose, but chooses among the indices 0 … n−1 instead of epochs. */
 es_show_columns_t es_show_choose_among(int64_t n, es_show_has_t *has, const void *context, int room);
 /* Appends the numbers of the epochs, and ", 12 of 300 epochs" if some are left out. */
 void es_show_epochs(es_text_t *out, const es_result_t *result, const es_show_columns_t *columns);

@@ -71,7 +71,8 @@ static void adamw(float *parameters, float *first, float *second, const float *g
   }
 }
 
-/* RAdam's step where the second moment is an estimate good enough to divide by. ε is added before the correction. */
+/* RAdam's step where the second moment is an estimate good enough to divide by. ε is added to the root
+ * before the root is corrected for its bias. */
 ES_KERNEL
 static void rectified(float *parameters, float *first, float *second, const float *gradients, int64_t n,
                       adam_factors_t f) {
