@@ -124,6 +124,12 @@ const char *es_setting_name(int index);
 /** True if the id of this point includes the setting: it changes results, differs from its default, and is used
  * (momentum only by sgd, beta1 only by adam, ...). */
 bool es_setting_in_id(int index, const es_point_t *point);
+/** True if results of this point do not depend on the setting whatever its value, but those of other points do. */
+bool es_setting_is_idle(int index, const es_point_t *point);
+/** True if the value is the default. */
+bool es_setting_is_default(int index, const es_point_t *point);
+/** True if the job or a --set option sets this key in its section. False for axes of the grid. */
+bool es_job_sets(const es_job_t *job, const char *section, const char *name);
 /** Writes the value as canonical YAML: equal values give equal text, and the text parses to the same value. */
 void es_setting_print(int index, const es_point_t *point, char out[ES_SETTING_MAX]);
 

@@ -336,6 +336,11 @@ const char *es_job_output(const es_job_t *job) {
   return job->output;
 }
 
+bool es_job_sets(const es_job_t *job, const char *section, const char *name) {
+  const es_yaml_t *map = es_yaml_find(job->tree.root, section);
+  return map != NULL && map->kind == ES_NODE_MAP && es_yaml_find(map, name) != NULL;
+}
+
 const es_point_t *es_job_base(const es_job_t *job) {
   return &job->base;
 }

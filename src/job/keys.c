@@ -432,6 +432,14 @@ bool es_setting_in_id(int index, const es_point_t *point) {
   return key->in_id != NULL && key->in_id(point) && !es_key_is_default(key, point);
 }
 
+bool es_setting_is_idle(int index, const es_point_t *point) {
+  return settings[index].in_id != NULL && !settings[index].in_id(point);
+}
+
+bool es_setting_is_default(int index, const es_point_t *point) {
+  return es_key_is_default(&settings[index], point);
+}
+
 void es_setting_print(int index, const es_point_t *point, char out[ES_SETTING_MAX]) {
   es_key_print(&settings[index], point, out);
 }

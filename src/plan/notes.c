@@ -36,20 +36,20 @@ static int64_t samples_of(const es_point_t *point, const es_dataset_info_t *info
   return there < most ? there : most;
 }
 
-/* Notes that a balanced limit cannot be filled: all classes together have `there` samples, `used` of them are used, and
- * the class `scarce` is the first that cannot fill its share. */
+/* Notes that the balanced limit `name` cannot be filled: all classes together have `there` samples, `used` of them are
+ * used, and the class `scarce` is the first that cannot fill its share. `limited`: the limit of the dataset comes
+ * first.
+ */
 static void note_limit(notes_t *notes, const es_point_t *point, const es_dataset_info_t *info, es_split_t split,
-                       bool probes) {
-  const int64_t limit = probes ? point->probe.samples : point->dataset.limit[split];
-  const char *name = probes ? "probe.samples" : split == ES_TRAIN ? "limit.train" : "limit.eval";
+                       const char *name, int64_t limit, bool limited) {
   const char *split_name = split == ES_TRAIN ? "train" : "eval";
-  const int line = probes ? 0 : point->dataset.line;
+  const int line = limited ? 0 : point->dataset.line;
   int64_t there = 0, used = 0;
   int32_t scarce = -1;
   if (limit == 0) return;
   for (int32_t c = 0; c < point->classes; c++) {
     const int64_t quota = es_class_quota(limit, point->classes, c);
-    const int64_t n = probes ? samples_of(point, info, split, c) : info->class_count[split][c];
+    const int64_t n = limited ? samples_of(point, info, split, c) : info->class_count[split][c];
     there += n;
     used += n < quota ? n : quota;
     if (n < quota && scarce < 0) scarce = c;
@@ -60,11 +60,26 @@ static void note_limit(notes_t *notes, const es_point_t *point, const es_dataset
         (long long)limit, point->dataset.name, (long long)there, split_name, point->classes);
     return;
   }
-  const int64_t n = probes ? samples_of(point, info, split, scarce) : info->class_count[split][scarce];
+  const int64_t n = limited ? samples_of(point, info, split, scarce) : info->class_count[split][scarce];
   add(notes, line,
       "%s is %lld, %lld of each of %d classes, but dataset %s gives %lld %s samples of class %d: %lld in all are used",
       name, (long long)limit, (long long)es_class_quota(limit, point->classes, scarce), point->classes,
       point->dataset.name, (long long)n, split_name, scarce, (long long)used);
+}
+
+static void note_limits(notes_t *notes, const es_point_t *point, const es_dataset_info_t *info) {
+  const es_measure_settings_t *m = &point->measure;
+  const int64_t eval = es_point_samples(point, info, ES_EVAL);
+  note_limit(notes, point, info, ES_TRAIN, "limit.train", point->dataset.limit[ES_TRAIN], false);
+  note_limit(notes, point, info, ES_EVAL, "limit.eval", point->dataset.limit[ES_EVAL], false);
+  if (point->probe.epochs.kind != ES_EPOCHS_NONE)
+    note_limit(notes, point, info, ES_TRAIN, "probe.samples", point->probe.samples, true);
+  if (m->steps.kind != ES_STEPS_NONE)
+    note_limit(notes, point, info, ES_EVAL, "measure.step_samples", m->steps.samples, true);
+  if (m->similarity == ES_ON && m->similarity_samples > eval &&
+      es_job_sets(notes->plan->job, "measure", "similarity_samples"))
+    add(notes, 0, "measure.similarity_samples is %d, but dataset %s gives %lld eval samples: all of them are used",
+        m->similarity_samples, point->dataset.name, (long long)eval);
 }
 
 /* Notes changes of the learning rate after the end of training, and momentum that nothing uses. */
@@ -88,10 +103,16 @@ static void note_schedule(notes_t *notes, const es_train_settings_t *t) {
     add(notes, 0, "train.nesterov is true, but train.momentum is 0: sgd has no momentum");
 }
 
-/* Notes images without room to be placed. */
+/* Notes images without room to be placed, and squares as large as the images. */
 static void note_augment(notes_t *notes, const es_point_t *point, const es_dataset_info_t *info) {
   const es_dataset_spec_t *d = &point->dataset;
-  if (!point->train.augment.place) return;
+  const es_augment_settings_t *a = &point->train.augment;
+  if (a->cutout && a->cutout_size >= point->resolution)
+    add(notes, 0,
+        "train.augment has cutout with size %d, but the resolution is %d: the square is as large as an image, or "
+        "larger",
+        a->cutout_size, point->resolution);
+  if (!a->place) return;
   if (d->fit == ES_FIT_RESIZE)
     add(notes, d->line, "train.augment has place, but dataset %s has fit: resize: its images fill the canvas; use pad",
         d->name);
@@ -138,17 +159,62 @@ static void note_steps(notes_t *notes, const es_point_t *point, const es_dataset
         steps->list[steps->n - 1], last);
 }
 
+/* True if an axis of the grid sets the setting. */
+static bool is_axis(const es_job_t *job, const char *dotted) {
+  for (int block = 0; block < es_job_n_blocks(job); block++) {
+    for (int axis = 0; axis < es_job_n_axes(job, block); axis++)
+      if (strcmp(es_job_axis(job, block, axis).name, dotted) == 0) return true;
+  }
+  return false;
+}
+
+/* Notes settings that the job sets without effect. A job that also sets the switch which would give them an effect has
+ * it off on purpose. */
+static void note_idle(notes_t *notes) {
+  static const struct {
+    const char *section, *name, *of; /* name "": all of the section */
+    bool trained;
+  } rows[] = {{"train", "momentum", "optimizer", true},
+              {"train", "nesterov", "optimizer", true},
+              {"train", "beta1", "optimizer", true},
+              {"train", "beta2", "optimizer", true},
+              {"train", "epsilon", "optimizer", true},
+              {"train", "warmup_start", "warmup", true},
+              {"measure", "dormant", "units", false},
+              {"measure", "similarity_samples", "similarity", false},
+              {"probe", "", "epochs", false}};
+  const es_job_t *job = notes->plan->job;
+  const es_point_t *base = es_job_base(job);
+  for (int i = 0; i < es_setting_count(); i++) {
+    const char *section = es_setting_section(i), *name = es_setting_name(i);
+    if (!es_job_sets(job, section, name) || !es_setting_is_idle(i, base) || base->source == ES_SOURCE_MOMENTS) continue;
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+      char dotted[ES_NAME_MAX], value[ES_SETTING_MAX];
+      int of = 0;
+      if (strcmp(section, rows[k].section) != 0 || (rows[k].name[0] != '\0' && strcmp(name, rows[k].name) != 0))
+        continue;
+      while (strcmp(es_setting_section(of), section) != 0 || strcmp(es_setting_name(of), rows[k].of) != 0) of++;
+      snprintf(dotted, sizeof dotted, "%s.%s", section, rows[k].of);
+      const bool meant =
+          strcmp(rows[k].of, "optimizer") == 0 ? es_setting_is_default(i, base) : es_job_sets(job, section, rows[k].of);
+      if (meant || (rows[k].trained && base->source != ES_SOURCE_TRAIN) || is_axis(job, dotted)) continue;
+      es_setting_print(of, base, value);
+      add(notes, 0, "%s.%s has no effect: %s is %s", section, name, dotted, value);
+    }
+  }
+}
+
 void es_plan_notes(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out) {
   enum { NOTES_MAX = 20 };
   notes_t notes = {.plan = plan, .out = out};
   es_grid_walk_t walk = {.grid = plan->grid};
+  note_idle(&notes);
   if (!es_source_has_network(es_job_base(plan->job)->source)) return; /* has no dataset and no training */
   for (int64_t i = 0; i < selection->n; i++) {
     es_point_t point;
     es_plan_walk(plan, &walk, selection->index[i], &point);
     const es_dataset_info_t *info = es_plan_info(plan, &point);
-    for (int split = 0; split < ES_SPLITS; split++) note_limit(&notes, &point, info, (es_split_t)split, false);
-    if (point.probe.epochs.kind != ES_EPOCHS_NONE) note_limit(&notes, &point, info, ES_TRAIN, true);
+    note_limits(&notes, &point, info);
     if (point.source == ES_SOURCE_TRAIN) note_training(&notes, &point, info);
     if (point.source == ES_SOURCE_TRAIN) note_steps(&notes, &point, info);
     if (notes.n < NOTES_MAX) continue;

@@ -57,10 +57,24 @@ NOTES = [
      "job.yaml: probe.samples is 91, but dataset shapes gives 90 train samples of 3 classes: all of them are used"),
     (["train={batch: 90}", "grid.train.epochs=[2, 3]", "probe.epochs=[1, 3]"],
      "job.yaml: probe.epochs has 3, but training ends after epoch 2: no probes are fitted then"),
+    (["measure.steps={log: 5}", "measure.step_samples=31"],
+     "job.yaml: measure.step_samples is 31, but dataset shapes gives 30 eval samples of 3 classes: all of them are used"),
+    (["measure={similarity: true, similarity_samples: 31}"],
+     "job.yaml: measure.similarity_samples is 31, but dataset shapes gives 30 eval samples: all of them are used"),
+    (["train.augment=[{cutout: {size: 32}}]"], "job.yaml: train.augment has cutout with size 32, but the resolution is 32: "
+     "the square is as large as an image, or larger"),
+    (["probe.l2=1"], "job.yaml: probe.l2 has no effect: probe.epochs is none"),
+    (["train.optimizer=adam", "train.momentum=0.5"], "job.yaml: train.momentum has no effect: train.optimizer is adam"),
+    (["train.beta2=0.99"], "job.yaml: train.beta2 has no effect: train.optimizer is sgd"),
+    (["train.warmup_start=0.5"], "job.yaml: train.warmup_start has no effect: train.warmup is 0"),
+    (["measure.dormant=0.2"], "job.yaml: measure.dormant has no effect: measure.units is false"),
+    (["measure.similarity_samples=9"], "job.yaml: measure.similarity_samples has no effect: measure.similarity is false"),
 ]
 AS_FAR = ["datasets.shapes.limit={train: 90, eval: 30}", "train.batch=90", "measure.every=2", "checkpoint.every=2",
           "train.schedule={step: 1}", "train.stop_when_stable={distance: 0.1, patience: 1}",
-          "probe={epochs: [2], samples: 90}", "train.augment=[place]", "datasets.shapes.fit=pad", "datasets.shapes.size=31"]
+          "probe={epochs: [2], samples: 90}", "train.augment=[place, {cutout: {size: 31}}]",
+          "datasets.shapes.fit=pad", "datasets.shapes.size=31", "train.beta1=0.5", "grid.train.optimizer=[sgd, adam]",
+          "measure.units=false", "measure.dormant=0.2", "measure.similarity=true", "measure.steps={log: 3}", "measure.step_samples=30"]
 
 
 class Plan(harness.Case):
