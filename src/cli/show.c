@@ -10,7 +10,8 @@ static const char usage[] =
     "hold every\n"
     "number, in one row for each split, epoch, layer and delta. For a merged file, lists the points with the mean\n"
     "saturation of their hidden layers, or with that of each layer that --layer names.\n\n"
-    "--measure shows one variable over layers or epochs, or scores of classes: recall, precision, f1, specificity,\n"
+    "--measure shows one variable over epochs, layers and deltas, or scores of classes: recall, precision, f1, "
+    "specificity,\n"
     "balanced_accuracy and confusion, of the network or, with --layer, of the probe of a layer.";
 static const es_option_t options[] = {
     {"--format", "table|csv|json", false, "format of the output (default: table)"},

@@ -97,8 +97,13 @@ static double mean_of_classes(const sheet_t *s, int64_t epoch) {
 }
 
 static double variable_at(const sheet_t *s, int64_t row, int64_t epoch) {
-  const int64_t at[ES_DIMENSIONS] = {
-      [ES_DIM_SPLIT] = s->split, [ES_DIM_EPOCH] = epoch, [ES_DIM_LAYER] = row, [ES_DIM_DELTA] = s->delta};
+  const int64_t at[ES_DIMENSIONS] = {[ES_DIM_SPLIT] = s->split,
+                                     [ES_DIM_EPOCH] = epoch,
+                                     [ES_DIM_PROBE_EPOCH] =
+                                         es_result_probe_epoch_index(s->result, s->result->epoch[epoch]),
+                                     [ES_DIM_LAYER] = row,
+                                     [ES_DIM_DELTA] = s->delta};
+  if (es_field_has(s->field, ES_DIM_PROBE_EPOCH) && at[ES_DIM_PROBE_EPOCH] < 0) return (double)NAN;
   const void *data = s->result->data[s->field];
   const size_t index = es_result_index(s->result, s->field, at);
   if (!es_result_measured(s->result, s->field, index)) return (double)NAN;
@@ -152,6 +157,20 @@ static void title(es_text_t *out, const sheet_t *s) {
   }
 }
 
+/* True if all values are whole numbers. */
+static bool is_whole(es_field_t field) {
+  return field != ES_FIELDS &&
+         (field == ES_FIELD_NUMERICAL_RANK || field == ES_FIELD_ALPHA_REQ_LAST || field == ES_FIELD_LDA_RANK ||
+          field == ES_FIELD_WEIGHTS_TAIL || es_field_info(field)->type != ES_TYPE_F64);
+}
+
+static void append_cell(es_text_t *out, const sheet_t *s, double value) {
+  if (is_whole(s->field) && fabs(value) < 100000)
+    es_text_append(out, "%*.0f ", ES_SHOW_COLUMN - 1, value);
+  else
+    es_show_scalar(out, value);
+}
+
 static void sheet_table(es_text_t *out, const sheet_t *s) {
   const int width = s->rows == OF_LAYERS ? es_show_name_width(s->result) : 16;
   const es_show_columns_t columns = es_show_choose(s->result, has_number, s, (ES_SHOW_WIDTH - width) / ES_SHOW_COLUMN);
@@ -166,7 +185,7 @@ static void sheet_table(es_text_t *out, const sheet_t *s) {
     if (!is_shown(s, row)) continue;
     snprintf(class, sizeof class, "%lld", (long long)row);
     es_show_name(out, s->rows == OF_LAYERS ? s->result->layers[row].name : s->rows == OF_CLASSES ? class : "", width);
-    for (int i = 0; i < columns.n; i++) es_show_scalar(out, value_at(s, row, columns.epoch[i]));
+    for (int i = 0; i < columns.n; i++) append_cell(out, s, value_at(s, row, columns.epoch[i]));
     es_show_end_line(out);
   }
   if (s->rows != OF_CLASSES) return;
@@ -287,15 +306,16 @@ static void listed_rows(es_text_t *out, const sheet_t *s, bool json, int64_t epo
 
 /* ---- choosing the measure ---- */
 
-/* A numeric variable over epochs, and layers and deltas if it has them. */
+/* A numeric variable over epochs or probe epochs, and layers and deltas if it has them. */
 static bool is_variable(es_field_t field) {
   const es_field_info_t *info = es_field_info(field);
   if (info->type != ES_TYPE_F64 && info->type != ES_TYPE_I32 && info->type != ES_TYPE_I64) return false;
   for (int i = 0; i < info->rank; i++) {
     const es_dimension_t d = info->dimensions[i];
-    if (d != ES_DIM_SPLIT && d != ES_DIM_EPOCH && d != ES_DIM_LAYER && d != ES_DIM_DELTA) return false;
+    if (d != ES_DIM_SPLIT && d != ES_DIM_EPOCH && d != ES_DIM_PROBE_EPOCH && d != ES_DIM_LAYER && d != ES_DIM_DELTA)
+      return false;
   }
-  return es_field_has(field, ES_DIM_EPOCH);
+  return es_field_has(field, ES_DIM_EPOCH) || es_field_has(field, ES_DIM_PROBE_EPOCH);
 }
 
 /* Recognises the name of a measure; false if there is none of this name. */
@@ -327,30 +347,57 @@ static bool recognise(sheet_t *s, const char *name) {
   return false;
 }
 
+/* Refuses a variable of files that is no measure, and says what shows it. */
+static es_code_t refuse_variable(const char *path, es_field_t field, es_status_t *status) {
+  const char *way = es_field_has(field, ES_DIM_STEP) && !es_field_is_packed(field)
+                        ? "--steps shows what was measured after training steps"
+                    : es_field_is_packed(field) || es_field_has(field, ES_DIM_CLASS)
+                        ? "read it with Python, as analysis/README.md says"
+                        : "--format csv and json without --measure have it";
+  return es_fail(status, ES_INPUT, STORE_STAGE, "%s: --measure does not show the variable %s; %s", path,
+                 es_field_info(field)->name, way);
+}
+
 static es_code_t refuse(const char *path, const char *name, es_status_t *status) {
+  const char *names[(int)ES_FIELDS + (int)ES_SCORES + 2];
+  int n = 0;
   es_text_t known = {0};
   for (int i = 0; i < ES_FIELDS; i++) {
-    if (is_variable((es_field_t)i)) es_text_append(&known, "%s, ", es_field_info((es_field_t)i)->name);
+    const char *field = es_field_info((es_field_t)i)->name;
+    if (is_variable((es_field_t)i))
+      names[n++] = field;
+    else if (strcmp(name, field) == 0)
+      return refuse_variable(path, (es_field_t)i, status);
   }
-  for (int i = 0; i < ES_SCORES; i++) es_text_append(&known, "%s, ", es_score_name((es_score_t)i));
-  es_fail(status, ES_INPUT, STORE_STAGE, "%s: there is no measure %.100s; measures are %sbalanced_accuracy, confusion",
-          path, name, es_text_get(&known));
+  for (int i = 0; i < ES_SCORES; i++) names[n++] = es_score_name((es_score_t)i);
+  names[n++] = "balanced_accuracy";
+  names[n++] = "confusion";
+  const char *nearest = es_text_nearest(name, names, n);
+  if (nearest != NULL)
+    return es_fail(status, ES_INPUT, STORE_STAGE, "%s: there is no measure %.100s; did you mean %s?", path, name,
+                   nearest);
+  for (int i = 0; i < n; i++) es_text_append(&known, "%s%s", i > 0 ? ", " : "", names[i]);
+  es_fail(status, ES_INPUT, STORE_STAGE, "%s: there is no measure %.100s; measures are %s", path, name,
+          es_text_get(&known));
   es_text_destroy(&known);
   return status->code;
 }
 
 /* The layer whose probe is shown. */
 static es_code_t choose_probe(sheet_t *s, es_reader_t *reader, const char *layer) {
+  int64_t n = 0, last = -1;
   if (layer == NULL) return ES_OK;
   ES_TRY(es_show_layers(reader, layer));
   for (int64_t i = 0; i < s->result->extent[ES_DIM_LAYER]; i++) {
     if (!es_show_layer(reader, i)) continue;
-    if (s->probe >= 0)
-      return es_fail(reader->status, ES_INPUT, STORE_STAGE,
-                     "%s: --layer %s: must be one layer, whose probe is shown; %s and %s have this name", reader->path,
-                     layer, s->result->layers[s->probe].name, s->result->layers[i].name);
-    s->probe = i;
+    if (n++ == 0) s->probe = i;
+    last = i;
   }
+  if (n > 1)
+    return es_fail(reader->status, ES_INPUT, STORE_STAGE,
+                   "%s: --layer %s: must match one layer, whose probe is shown; %lld layers match, the first is %s and "
+                   "the last is %s",
+                   reader->path, layer, (long long)n, s->result->layers[s->probe].name, s->result->layers[last].name);
   s->by_split = false;
   s->split = ES_EVAL;
   return ES_OK;
@@ -376,8 +423,10 @@ static es_code_t prepare(sheet_t *s, es_reader_t *reader, const es_show_measure_
   s->reader = reader;
   s->result = reader->result;
   s->delta_last = 0;
-  if (s->by_delta) {
-    ES_TRY(es_reader_delta(reader, what->delta, &s->delta_first));
+  ES_TRY(es_reader_delta(reader, what->delta, &s->delta_first)); /* also refuses a delta that was not measured */
+  if (!s->by_delta) {
+    s->delta_first = 0;
+  } else {
     s->delta_last = s->delta_first;
     if (what->delta == ES_DELTA_ANY && what->format != ES_SHOW_TABLE) {
       s->delta_first = 0;

@@ -110,6 +110,11 @@ class Scores(results.Case):
         for row in self.rows("saturation", "--layer", "features.*"):
             at = (("train", "eval").index(row["split"]), int(row["epoch"]), names.index(row["layer"]), [0.9, 0.99].index(float(row["delta"])))
             self.assertEqual(float(row["saturation"]), v["saturation"][at])
+        for row in self.rows("probe_accuracy"):
+            self.assertEqual(row["epoch"], "3")
+            self.assertEqual(float(row["probe_accuracy"]),
+                             v["probe_accuracy"][("train", "eval").index(row["split"]), 0, names.index(row["layer"])])
+        self.assertEqual(self.show("numerical_rank").splitlines()[-1].split()[1:], [f"{n:.0f}" for n in v["numerical_rank"][EVAL, :, -1]])
         found = json.loads(self.run_program("show", "r.h5", "--measure", "effective_rank", "--format", "json").stdout)
         self.assertEqual(len(found), len(names) * 7)  # three epochs of train, four of eval
         self.assertEqual(found[-1]["effective_rank"], v["effective_rank"][EVAL, 3, -1])
@@ -125,10 +130,17 @@ class Scores(results.Case):
 
     def test_refused(self):
         self.assertIn("r.h5: there is no measure bla; measures are loss, ", self.show("bla", expect=1))
+        self.assertEqual(self.show("efective_rank", expect=1), "eigenscope: r.h5: there is no measure efective_rank; did you mean effective_rank?\n")
+        for name, way in (("class_predictions", "read it with Python, as analysis/README.md says"),
+                          ("step_loss", "--steps shows what was measured after training steps"),
+                          ("stability_distance", "--format csv and json without --measure have it")):
+            self.assertEqual(self.show(name, expect=1), f"eigenscope: r.h5: --measure does not show the variable {name}; {way}\n")
+        self.assertEqual(self.show("rankme", "--delta", "0.5", expect=1),
+                         "eigenscope: r.h5: delta 0.5 was not measured; it was measured at 0.9 and 0.99\n")
         self.assertEqual(self.show("weights_alpha", expect=1),
                          "eigenscope: r.h5: has no weights_alpha: the variable weights_alpha is missing or has no numbers\n")
-        self.assertEqual(self.show("f1", "--layer", "f*", expect=1), "eigenscope: r.h5: --layer f*: must be one layer, whose probe is shown; "
-                         "features.0 and features.4 have this name\n")
+        self.assertEqual(self.show("f1", "--layer", "f*", expect=1), "eigenscope: r.h5: --layer f*: must match one layer, whose probe is shown; "
+                         "2 layers match, the first is features.0 and the last is features.4\n")
         self.assertIn("r.h5: no layer matches \"conv\"; the first layer is ", self.show("f1", "--layer", "conv", expect=1))
         self.run_program("merge", "job.yaml", "--output", "whole", "--to", "all.h5")
         self.assertEqual(self.run_program("show", "all.h5", "--measure", "f1", expect=1).stderr,
