@@ -3,6 +3,7 @@
 #include "eigenscope/description.h"
 #include "eigenscope/job.h"
 #include "eigenscope/shipped.h"
+#include <stdio.h>
 #include <string.h>
 
 static const char usage[] =
@@ -80,6 +81,20 @@ static es_code_t add(list_t *list, const char *word, const char *name, const cha
   return status->code;
 }
 
+/* A name near the word, or the letters with which names of a family begin (densenet of densenet121); NULL if there is
+ * none. */
+static const char *find_nearest(const char *word, char families[ES_SHIPPED_MAX][ES_NAME_MAX]) {
+  const char *names[ES_SHIPPED_MAX * 2];
+  int n = 0;
+  for (int i = 0; es_shipped_row(i) != NULL && n < ES_SHIPPED_MAX; i++) names[n++] = es_shipped_row(i)->name;
+  for (const char *const *name = es_model_spec_names(); *name != NULL && n < ES_SHIPPED_MAX; name++) names[n++] = *name;
+  for (int i = 0, models = n; i < models; i++) {
+    snprintf(families[i], ES_NAME_MAX, "%.*s", (int)strcspn(names[i], "0123456789_"), names[i]);
+    names[n++] = families[i];
+  }
+  return es_text_nearest(word, names, n);
+}
+
 static int list_models(const es_arguments_t *a, es_status_t *status) {
   static const char builtin[] = "built in; a ResNet or MobileNet has first layers for small images";
   const char *word = es_arguments_positional(a, 0);
@@ -96,8 +111,12 @@ static int list_models(const es_arguments_t *a, es_status_t *status) {
   else
     es_table_print(&list.table, &list.text);
   es_table_destroy(&list.table);
-  if (list.n == 0 && status->code == ES_OK)
-    es_fail(status, ES_INPUT, "model", "no model has %.60s in its name or description", word);
+  if (list.n == 0 && status->code == ES_OK) {
+    char families[ES_SHIPPED_MAX][ES_NAME_MAX];
+    const char *nearest = find_nearest(word, families);
+    es_fail(status, ES_INPUT, "model", "no model has %.60s in its name or description%s%s%s", word,
+            nearest != NULL ? "; did you mean " : "", nearest != NULL ? nearest : "", nearest != NULL ? "?" : "");
+  }
   return es_cli_print(&list.text, "the models", status);
 }
 

@@ -91,6 +91,7 @@ class Families(results.Case):
             self.assertIn(f"eigenscope: {word}: ", done := self.run_program("model", "show", word, expect=1).stderr)
             self.assertIn(end, done)
         self.assertIn("no model has xyz in its name", self.run_program("model", "list", "xyz", expect=1).stderr)
+        self.assertIn("name or description; did you mean densenet?\n", self.run_program("model", "list", "densnet", expect=1).stderr)
 
 
 if __name__ == "__main__":
