@@ -231,6 +231,7 @@ es_code_t es_cli_follow(const es_plan_t *plan, const es_selection_t *selection, 
   follow_t f = {.plan = plan, .selection = selection, .results = results};
   counts_t said = {.done = -1};
   double printed = 0.0;
+  bool first = true;
   int drawn = 0;
   es_varying_find(plan, &f.varying);
   f.known = es_allocate_zero((size_t)selection->n, sizeof *f.known);
@@ -238,6 +239,10 @@ es_code_t es_cli_follow(const es_plan_t *plan, const es_selection_t *selection, 
   if (status->code == ES_OK && es_job_search(plan->job)->kind != ES_SEARCH_NONE)
     es_search_create(&f.search, plan, status);
   while (status->code == ES_OK && look_at_all(&f, status) == ES_OK) {
+    if (first && f.counts.running == 0 && f.counts.waiting + f.counts.stale > 0)
+      fprintf(stderr, "eigenscope: note: no point runs now; --follow waits until `eigenscope run` computes the points "
+                      "that are missing\n");
+    first = false;
     const bool changed = memcmp(&said, &f.counts, sizeof said) != 0;
     if (terminal) {
       drawn = draw(&f, drawn);
