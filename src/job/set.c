@@ -50,10 +50,12 @@ static es_code_t find_place(es_tree_t *tree, const char *rest, const char *set, 
                           .key = node->key,
                           .key_line = node->key_line,
                           .next = node->next};
+    const bool blocks = depth == 1 && node->kind == ES_NODE_LIST && strcmp(node->key, "grid") == 0;
     if (node->kind != ES_NODE_MAP)
-      return es_yaml_fail(tree, &at, status,
-                          "%s is %s in the job file, so a key inside it cannot be set; set the whole value", node->key,
-                          node->kind == ES_NODE_LIST ? "a list" : "a single value");
+      return es_yaml_fail(
+          tree, &at, status, "%s is %s in the job file, so a key inside it cannot be set; set the whole value%s%s%s",
+          node->key, node->kind == ES_NODE_LIST ? "a list" : "a single value", blocks ? ", or change the key " : "",
+          blocks ? rest : "", blocks ? " of each mapping of the list in the file" : "");
     /* Names of axes contain dots (grid.train.learning_rate), so everything after `grid` is one key. */
     const bool in_grid = depth == 1 && strcmp(node->key, "grid") == 0;
     const char *tail = NULL;

@@ -270,7 +270,8 @@ static const bad_job_t sets[] = {
      "--set grid.size=3: unknown key \"size\" in grid; known keys are dataset, model, width, classes, resolution, "
      "seed, and keys of train, measure and probe with a single value, as train.learning_rate"},
     {"name: x\ngrid: [{dataset: fashion-mnist, model: vgg11}]", "grid.seed=1",
-     "--set grid.seed=1: grid is a list in the job file, so a key inside it cannot be set; set the whole value"},
+     "--set grid.seed=1: grid is a list in the job file, so a key inside it cannot be set; set the whole value, or "
+     "change the key seed of each mapping of the list in the file"},
     {JOB, "train.epochs=", "--set train.epochs=: train.epochs must be an integer from 1 to 100000, not nothing"},
     {JOB, "train={epochs: 1, epochs: 2}", "--set train={epochs: 1, epochs: 2}: duplicate key \"epochs\""},
     {JOB, "output=$ES_TEST_UNSET",
