@@ -98,7 +98,8 @@ es_code_t es_search_select(const es_plan_t *plan, const char *points, const char
 /** After es_search_look: appends a table of the problems with their answers; with `explain` also each decision with the
  * numbers that it rests on. `costs`: the plan knows costs (es_plan_create). */
 void es_search_print(const es_search_t *search, bool explain, bool costs, es_text_t *out);
-/** The same as a JSON document, with each decision. */
+/** After es_search_look: appends a JSON document with the answer of each problem, the points that it waits for, and
+ * each decision with its numbers. */
 void es_search_print_json(const es_search_t *search, es_text_t *out);
 
 #endif

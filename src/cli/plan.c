@@ -266,6 +266,10 @@ static void print_table(const es_plan_t *plan, const es_selection_t *selection, 
     es_text_append(out, ", hours unknown");
   es_text_append(out, "; results go to %s/points/%s<id>.h5\n", plan->output,
                  n > ES_FLAT_POINTS ? "<first two digits of id>/" : "");
+  if (es_job_search(plan->job)->kind != ES_SEARCH_NONE)
+    es_text_append(
+        out, "search: a run computes at most these points, and ends when each problem has its answer; its cost is "
+             "at most this\n");
   if (history.begun > 0) {
     es_text_append(out, "done: %lld of %lld point%s complete", (long long)history.complete, (long long)n, es_plural(n));
     if (history.cpu != NULL) es_text_append(out, "; %s hours remain", hours_text(history.left, text));

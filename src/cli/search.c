@@ -1,6 +1,8 @@
 /* eigenscope search JOB: shows what the search of a job has decided, according to the result files. */
 #include "eigenscope/search.h"
 #include "cli_internal.h"
+#include "eigenscope/file.h"
+#include <stdio.h>
 
 static const char usage[] =
     "eigenscope search JOB [--output DIR] [--explain] [--format table|json] [--set KEY=VALUE]...\n\n"
@@ -43,6 +45,8 @@ static int search(const es_arguments_t *arguments, es_status_t *status) {
             "%s: has no section search, so all points are run; a search is written as in search: {axis: width}",
             es_job_path(plan.job));
   else if (es_search_create(&found, &plan, status) == ES_OK && es_search_look(found, status) == ES_OK) {
+    if (es_file_is_missing(plan.output))
+      fprintf(stderr, "eigenscope: note: the folder %s does not exist, so there are no results yet\n", plan.output);
     if (json)
       es_search_print_json(found, &text);
     else

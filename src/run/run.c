@@ -183,6 +183,18 @@ out:
   return status->code;
 }
 
+/* Number of pending points that a search may still want. Called on rank 0. */
+static int64_t count_wanted(const es_run_t *out, const int64_t *pending) {
+  es_search_t *search = NULL;
+  es_status_t looking = {0};
+  int64_t n = out->n_pending;
+  if (es_search_create(&search, &out->plan, &looking) == ES_OK && es_search_look(search, &looking) == ES_OK) {
+    for (int64_t i = 0; i < out->n_pending; i++) n -= es_search_is_over(search, pending[i]);
+  }
+  es_search_destroy(search);
+  return n;
+}
+
 /* Prints the first line of a run: what it will do. Called on rank 0. */
 static void print_opening(const run_t *run) {
   const es_run_t *out = run->out;
@@ -190,6 +202,8 @@ static void print_opening(const run_t *run) {
   ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &ranks));
   const int64_t n = out->selection.n, grid = es_grid_count(out->plan.grid);
   const bool retry = run->settings->retry_failed, dry = run->settings->dry_run;
+  const bool search = !dry && out->n_pending > 0 && es_job_search(out->plan.job)->kind != ES_SEARCH_NONE;
+  const int64_t most = search ? count_wanted(out, run->pending) : out->n_pending;
   printf("%s: ", es_job_name(out->plan.job));
   if (n < grid) printf("%lld of ", (long long)n);
   printf("%lld point%s", (long long)grid, es_plural(grid));
@@ -198,16 +212,16 @@ static void print_opening(const run_t *run) {
     printf(", %lld diverged%s", (long long)out->diverged, retry ? "" : " (--retry-failed runs such points again)");
   if (out->unreadable > 0) printf(", %lld unreadable", (long long)out->unreadable);
   if (out->paused > 0) printf(", %lld stopped early", (long long)out->paused);
-  if (out->n_pending > 0) {
-    const bool search = !dry && es_job_search(out->plan.job)->kind != ES_SEARCH_NONE;
-    printf(", %s%lld to %s on %d rank%s", search ? "at most " : "", (long long)out->n_pending, dry ? "try" : "run",
-           ranks, es_plural(ranks));
+  if (search && most == 0) printf(", none to run, because the search is answered");
+  if (most > 0) {
+    printf(", %s%lld to %s on %d rank%s", search ? "at most " : "", (long long)most, dry ? "try" : "run", ranks,
+           es_plural(ranks));
     if (run->ranks_per_point > 1 && ranks > 1) printf(", %d for each point", run->ranks_per_point);
   }
   if (dry)
     printf("; nothing is written\n");
   else
-    printf("; results %s %s/points/\n", out->n_pending > 0 ? "go to" : "are in", out->plan.output);
+    printf("; results %s %s/points/\n", most > 0 ? "go to" : "are in", out->plan.output);
   fflush(stdout);
 }
 

@@ -135,6 +135,20 @@ static es_search_level_t seen(const es_search_t *search, int64_t part) {
   return (es_search_level_t){search->levels[part].value, !isnan(accuracy), accuracy < 0.0 ? (double)NAN : accuracy};
 }
 
+/* Where two neighbours were compared by fewer points than they have now, appends the numbers that decided. */
+static void append_comparison(const es_search_t *search, int64_t part, es_text_t *out) {
+  es_search_points_t pair[2] = {search->points[part - 1], search->points[part]};
+  const es_search_points_t now[2] = {pair[0], pair[1]};
+  int32_t answer;
+  if (search->settings->seeds != ES_SEARCH_NEEDED_SEEDS) return;
+  es_search_needed(pair, 2, search->settings->accuracy, &answer);
+  const int32_t n = pair[0].asked > pair[1].asked ? pair[0].asked : pair[1].asked;
+  if (answer == ES_SEARCH_OPEN || (pair[0].asked == now[0].asked && pair[1].asked == now[1].asked)) return;
+  es_text_append(out, n > 1 ? "; compared by the first %d points" : "; compared by the first point", n);
+  es_text_append(out, ": %.4f after %.4f", es_search_mean(&pair[1], pair[1].asked),
+                 es_search_mean(&pair[0], pair[0].asked));
+}
+
 static void explain_smallest(const es_search_t *search, const es_varying_t *varying, const es_search_problem_t *problem,
                              es_text_t *out) {
   const char *axis = search->settings->axis;
@@ -153,11 +167,21 @@ static void explain_smallest(const es_search_t *search, const es_varying_t *vary
     else
       es_text_append(out, ": accuracy %.4f", level.accuracy);
     append_seeds(search, part, out);
+    if (l > 0) append_comparison(search, part, out);
     if (l > 0 && l == problem->asked - 1 && isfinite(level.accuracy) && problem->over)
       es_text_append(out, l == problem->levels - 1 ? "; the largest" : ", not more than %s better: the search ends",
                      es_text_double(search->settings->accuracy, number));
     es_text_append(out, "\n");
   }
+}
+
+/* True if a candidate was stopped at a rung with the number of another one that goes on. */
+static bool loses_tie(const es_search_t *search, const es_search_problem_t *problem, int64_t part, int32_t rung) {
+  const int32_t rungs = search->settings->rungs.n;
+  bool tie = false;
+  for (int64_t other = problem->first_level; other < problem->first_level + problem->levels; other++)
+    tie |= search->fate[other] > rung && search->score[other * rungs + rung] == search->score[part * rungs + rung];
+  return tie && search->fate[part] == rung;
 }
 
 static void explain_halving(const es_search_t *search, const es_varying_t *varying, const es_search_problem_t *problem,
@@ -179,6 +203,8 @@ static void explain_halving(const es_search_t *search, const es_varying_t *varyi
         es_text_append(out, ": %s %.4f", s->by == ES_SEARCH_BY_SATURATION ? "saturation" : "accuracy", score);
       if (isfinite(score)) append_seeds(search, part, out);
       if (r < problem->rung) es_text_append(out, search->fate[part] > r ? ", goes on" : ", stopped");
+      if (r < problem->rung && loses_tie(search, problem, part, r))
+        es_text_append(out, "; of equal ones the first in the grid goes on");
       es_text_append(out, "\n");
     }
   }
@@ -218,18 +244,19 @@ void es_search_print(const es_search_t *search, bool explain, bool costs, es_tex
                  (long long)es_search_answered(search), (long long)search->n_problems, es_plural(search->n_problems),
                  100.0 * asked / all, costs ? "cost" : "epochs");
   if (known > 0)
-    es_text_append(out, "the full grid gives the same answer to %lld of %lld problem%s\n", (long long)right,
-                   (long long)known, es_plural(known));
+    es_text_append(out, "the full grid gives the same answer to %lld of %lld problem%s with results of all points\n",
+                   (long long)right, (long long)known, es_plural(known));
   for (int64_t p = 0; explain && p < search->n_problems; p++) {
     const es_search_problem_t *problem = &search->problems[p];
     es_point_t point;
     point_of(search, problem->first_level, &point);
     es_text_append(out, "\n");
-    for (int i = 0, n = 0; i < varying.n; i++) {
+    int n = 0;
+    for (int i = 0; i < varying.n; i++) {
       if (is_over(search, varying.names[i]))
         es_text_append(out, "%s%s=%s", n++ > 0 ? " " : "", varying.names[i], es_point_axis(&point, varying.names[i]));
     }
-    es_text_append(out, "%s\n", s->n_over > 0 ? ":" : "all points:");
+    es_text_append(out, "%s\n", n > 0 ? ":" : "all points:");
     (halves(search) ? explain_halving : explain_smallest)(search, &varying, problem, out);
     es_text_append(out, "  answer: ");
     if (problem->answer >= 0)

@@ -290,7 +290,7 @@ static void replay_halving(es_search_t *search, es_search_problem_t *problem) {
     for (int64_t m = part->first; m < part->first + part->n; m++)
       waits |= ask(search, search->members[m].index, fate[c] < rungs ? s->rungs.list[fate[c]] : 0);
     const double value = score_at(search, part, INT32_MAX);
-    search->levels[first + c].accuracy = value; /* or the saturation at the end */
+    search->levels[first + c].accuracy = value; /* by: saturation: the saturation at the end */
     if (fate[c] < rungs) continue;
     if (value > best) {
       best = value;

@@ -1,5 +1,6 @@
 """Searches: answers and decisions on any number of ranks, after kills, in shares, and in a folder with other results."""
 import json
+import re
 import signal
 import subprocess
 
@@ -84,8 +85,10 @@ class Smallest(Case):
         table = self.run_program("search", "job.yaml", "--output", "r1", "--explain").stdout
         self.assertIn("2 of 2 problems answered; asked for ", table)
         same = sum(p["answer"] == names[next(i for i in range(5) if v[i] >= v.max() - 0.05)] for p, v in zip(decided["problems"], accuracy))
-        self.assertIn(f"the full grid gives the same answer to {same} of 2 problems", table)
+        self.assertIn(f"the full grid gives the same answer to {same} of 2 problems with results of all points\n", table)
         self.assertIn("classes=3:\n  width 1/8: accuracy ", table)
+        single = self.run_program("search", "job.yaml", "--output", "r1", "--explain", "--set", "grid.classes=3").stdout
+        self.assertIn("\n\nall points:\n  width 1/8: accuracy ", single)
 
     def test_takes_as_many_seeds_as_needed(self):
         accuracy = self.full_grid("r1")  # (classes, width, seed)
@@ -94,17 +97,19 @@ class Smallest(Case):
         decided = self.decisions(*needed)
         self.assertEqual(json.loads((self.folder / "out/search.json").read_text()), decided)
         self.assertEqual(decided, self.decisions(*needed, "--output", "r1"))
-        points = 0
+        points, compared = 0, []
         for problem, values in zip(decided["problems"], accuracy):
-            asked, last = [1] + 4 * [0], 0
+            asked, last, first = [1] + 4 * [0], 0, []
             for last in range(1, 5):
                 for k in (1, 2):
                     asked[last - 1:last + 1] = [max(n, k) for n in asked[last - 1:last + 1]]
                     gain = values[last][:k].mean() - values[last - 1][:k].mean()
                     if k == 2 or gain > 0.1 or gain < 0:
                         break
+                first += [last] if k == 1 else []
                 if gain <= 0.05:
                     break
+            compared += [f"; compared by the first point: {values[i][0]:.4f} after {values[i - 1][0]:.4f}" for i in first if 2 in asked[i - 1:i + 1]]
             means = [values[i][:asked[i]].mean() for i in range(last + 1)]
             self.assertEqual([d["points"] for d in problem["decisions"]], asked[:last + 1])
             np.testing.assert_allclose([d["accuracy"] for d in problem["decisions"]], means, rtol=1e-12)
@@ -116,9 +121,12 @@ class Smallest(Case):
         self.assertEqual(json.loads(self.run_program("search", resolved, "--format", "json").stdout), decided)
         explained = self.run_program("search", "job.yaml", "--explain", *needed).stdout
         self.assertIn(" (1 of 2 points)", explained)
+        self.assertEqual(re.findall("; compared by .* after [0-9.]+", explained), compared)
 
     def test_commands_know_what_is_left_out(self):
-        self.assertIn("0 of 2 problems answered", self.run_program("search", "job.yaml", expect=3).stdout)
+        before = self.run_program("search", "job.yaml", expect=3)
+        self.assertIn("0 of 2 problems answered", before.stdout)
+        self.assertEqual(before.stderr, "eigenscope: note: the folder out does not exist, so there are no results yet\n")
         self.run_program("search", "job.yaml", "--set", "search=", expect=1)
         run = self.run_program("run", "job.yaml")
         self.assertRegex(run.stdout, r"20 points, 0 done, at most 20 to run on 1 rank")
@@ -132,7 +140,9 @@ class Smallest(Case):
         self.assertRegex(self.run_program("status", "job.yaml", "--follow").stdout, "0 waiting, 0 failed, 0 stale; 2 of 2 problems answered")
         merged = self.run_program("merge", "job.yaml", "--to", "all.h5").stdout
         self.assertIn(f"left out by the search: {20 - n} points", merged)
-        self.assertRegex(self.run_program("run", "job.yaml").stdout, "search: 2 of 2 problems answered")
+        again = self.run_program("run", "job.yaml").stdout
+        self.assertIn(f"20 points, {n} done, none to run, because the search is answered; results are in out/points/\n", again)
+        self.assertIn("search: 2 of 2 problems answered", again)
         self.assertEqual(len(self.results()), n)
 
     def test_shares_hold_whole_problems(self):
@@ -171,6 +181,11 @@ class Halving(Case):
     def test_stopped_points_go_on(self):
         self.run_program("run", "job.yaml", "--quiet")
         stopped = self.results()
+        problems = self.decisions()["problems"]
+        ties = sum(not d["goes_on"] and any(e["goes_on"] and (e["epoch"], e["score"]) == (d["epoch"], d["score"]) for e in problem["decisions"])
+                   for problem in problems for d in problem["decisions"])
+        explained = self.run_program("search", "job.yaml", "--explain").stdout
+        self.assertEqual(explained.count("stopped; of equal ones the first in the grid goes on\n"), ties)
         status = self.run_program("status", "job.yaml").stdout
         self.assertIn("4 complete, 0 diverged, 0 damaged, 0 missing, 28 stopped early", status)
         self.assertRegex(self.run_program("merge", "job.yaml", "--to", "all.h5").stdout, "32 of 32 points .4 complete, 0 diverged, 28 stopped early")
