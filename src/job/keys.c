@@ -338,7 +338,7 @@ static const es_key_t others[] = {
             "seeds so far do not decide"},
     {"search", "over", ES_KEY_OTHER, .fallback = "[dataset, model, classes]", .form = "a list of axes of the grid",
      .doc = "each combination of their values is searched by itself; without this key all axes but seed and the "
-            "searched one, for halving dataset, classes and resolution"},
+            "searched one, for halving only dataset, classes and resolution"},
     {"search", "halving", ES_KEY_SECTION, .fallback = "{rungs: [1, 3, 9]}", .form = "a mapping with rungs, keep and by",
      .doc = "instead of axis and goal: stop all but the best points early"},
     {"search.halving", "rungs", ES_KEY_EPOCHS, SEARCH(rungs), 1, 100000, .fallback = "[1, 3, 9]", .required = true,

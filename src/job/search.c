@@ -32,6 +32,11 @@ static es_code_t refuse_axis(const es_job_t *job, const es_yaml_t *node, const c
   for (int b = 0; b < job->n_blocks; b++) {
     for (int a = 0; a < job->blocks[b].n_axes && n < ES_AXES_MAX * 4; a++) names[n++] = job->blocks[b].axes[a].name;
   }
+  if (es_keys_find("grid", name) != NULL)
+    return es_yaml_fail(&job->tree, node, status,
+                        "search.%s: %s is not written in the grid, so all points have one value of it; write it in the "
+                        "grid, %s",
+                        key, name, strcmp(key, "over") == 0 ? "or leave it out" : "with at least two values");
   const char *nearest = es_text_nearest(name, names, n);
   return es_yaml_fail(&job->tree, node, status, "search.%s: the grid has no axis %.60s%s%s%s", key, name,
                       nearest != NULL ? "; did you mean " : "", nearest != NULL ? nearest : "",
@@ -77,6 +82,47 @@ static es_code_t read_over(es_job_t *job, const es_yaml_t *node, es_search_setti
   return ES_OK;
 }
 
+static int find_in_block(const es_block_t *block, const char *name) {
+  for (int a = 0; a < block->n_axes; a++) {
+    if (strcmp(block->axes[a].name, name) == 0) return a;
+  }
+  return -1;
+}
+
+/* Sets a number of a point to value v of axis a; a −1: leaves it as it is. */
+static void set_axis(const es_job_t *job, int block, int a, int v, es_point_t *point) {
+  if (a >= 0) (void)es_job_apply(job, block, a, v, point, &(es_status_t){0}); /* es_axes_read has applied it before */
+}
+
+/* Refuses rungs at which some point of a block has no saturation, and jobs without saturation of the eval split. */
+static es_code_t check_saturation(const es_job_t *job, int block, const es_yaml_t *halving,
+                                  const es_search_settings_t *s, es_status_t *status) {
+  const es_block_t *b = &job->blocks[block];
+  const int epochs = find_in_block(b, "train.epochs"), every = find_in_block(b, "measure.every");
+  es_point_t point;
+  es_job_start(job, block, &point);
+  if (!point.measure.splits[ES_EVAL])
+    return es_yaml_fail(&job->tree, es_yaml_find(halving, "by"), status,
+                        "search.halving.by: saturation compares the eval split, but measure.splits does not have eval; "
+                        "add it, or use by: accuracy");
+  for (int e = 0; e < (epochs < 0 ? 1 : b->axes[epochs].n); e++) {
+    for (int m = 0; m < (every < 0 ? 1 : b->axes[every].n); m++) {
+      set_axis(job, block, epochs, e, &point);
+      set_axis(job, block, every, m, &point);
+      for (int r = 0; r < s->rungs.n; r++) { /* the last epoch is always measured */
+        const int32_t rung = s->rungs.list[r], step = point.measure.every;
+        if (rung % step == 0 || rung >= point.train.epochs) continue;
+        return es_yaml_fail(
+            &job->tree, es_yaml_find(halving, "rungs"), status,
+            "search.halving.rungs has epoch %d, which is not measured, because measure.every is %d; with "
+            "by: saturation use multiples of %d, or measure.every: 1",
+            rung, step, step);
+      }
+    }
+  }
+  return ES_OK;
+}
+
 static es_code_t check_halving(const es_job_t *job, const es_yaml_t *section, const es_search_settings_t *s,
                                es_status_t *status) {
   static const char *const others[] = {"axis", "goal", "accuracy", "seeds"};
@@ -98,6 +144,8 @@ static es_code_t check_halving(const es_job_t *job, const es_yaml_t *section, co
                         "search.halving.rungs has epoch %d, but training ends after epoch %d; each rung must be before "
                         "the end",
                         last, job->base.train.epochs);
+  for (int b = 0; s->by == ES_SEARCH_BY_SATURATION && b < job->n_blocks; b++)
+    ES_TRY(check_saturation(job, b, halving, s, status));
   return ES_OK;
 }
 

@@ -216,12 +216,26 @@ class Refused(Case):
                 ("{halving: {rungs: [1, 6]}}", "job.yaml:7: search.halving.rungs has epoch 6, but training ends after epoch 6; "
                                                "each rung must be before the end"),
                 ("{halving: {rungs: [1], keep: 1}}", "job.yaml:7: search.halving.keep must be below 1, because points must be stopped"),
+                ("{halving: {rungs: [2, 3], by: saturation}}\nmeasure: {every: 2}",
+                 "job.yaml:7: search.halving.rungs has epoch 3, which is not measured, because measure.every is 2; with by: saturation "
+                 "use multiples of 2, or measure.every: 1"),
+                ("{halving: {rungs: [2], by: saturation}}\nmeasure: {splits: [train]}",
+                 "job.yaml:7: search.halving.by: saturation compares the eval split, but measure.splits does not have eval; add it, or "
+                 "use by: accuracy"),
+                ("{axis: resolution}", "job.yaml:7: search.axis: resolution is not written in the grid, so all points have one value of it; "
+                                       "write it in the grid, with at least two values"),
+                ("{axis: width, over: [resolution]}", "job.yaml:7: search.over: resolution is not written in the grid, so all points have "
+                                                      "one value of it; write it in the grid, or leave it out"),
                 ("{halving: {}}", "job.yaml:7: search.halving has no rungs; it needs one, as in rungs: [1, 3, 9]"),
                 ("{axis: width, accuracy: 2}", "job.yaml:7: search.accuracy must be a number from 0 to below 1, not \"2\""),
                 ("{acuracy: 0.1}", "job.yaml:7: unknown key \"acuracy\" in search; did you mean \"accuracy\"?")):
             with self.subTest(section):
                 self.write("job.yaml", plain + f"search: {section}\n")
                 self.assertEqual(self.run_program("plan", "job.yaml", expect=1).stderr, f"eigenscope: {message}\n")
+        self.write("job.yaml", plain + "search: {halving: {rungs: [2, 4], by: saturation}}\nmeasure: {every: 2}\n")
+        self.assertIn("\nsearch: a run computes at most these points", self.run_program("plan", "job.yaml").stdout)
+        every = ("--set", "grid.measure.every=[1, 2, 4]", "--set", "measure=")
+        self.assertIn("epoch 2, which is not measured, because measure.every is 4", self.run_program("plan", "job.yaml", *every, expect=1).stderr)
         self.write("job.yaml", plain)
         self.assertEqual(self.run_program("search", "job.yaml", expect=1).stderr,
                          "eigenscope: job.yaml: has no section search, so all points are run; a search is written as in search: {axis: width}\n")
