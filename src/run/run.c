@@ -212,7 +212,7 @@ static void print_opening(const run_t *run) {
     printf(", %lld diverged%s", (long long)out->diverged, retry ? "" : " (--retry-failed runs such points again)");
   if (out->unreadable > 0) printf(", %lld unreadable", (long long)out->unreadable);
   if (out->paused > 0) printf(", %lld stopped early", (long long)out->paused);
-  if (search && most == 0) printf(", none to run, because the search is answered");
+  if (search && most == 0) printf(", none to run, because the search needs no more of them");
   if (most > 0) {
     printf(", %s%lld to %s on %d rank%s", search ? "at most " : "", (long long)most, dry ? "try" : "run", ranks,
            es_plural(ranks));

@@ -141,7 +141,7 @@ class Smallest(Case):
         merged = self.run_program("merge", "job.yaml", "--to", "all.h5").stdout
         self.assertIn(f"left out by the search: {20 - n} points", merged)
         again = self.run_program("run", "job.yaml").stdout
-        self.assertIn(f"20 points, {n} done, none to run, because the search is answered; results are in out/points/\n", again)
+        self.assertIn(f"20 points, {n} done, none to run, because the search needs no more of them; results are in out/points/\n", again)
         self.assertIn("search: 2 of 2 problems answered", again)
         self.assertEqual(len(self.results()), n)
 
