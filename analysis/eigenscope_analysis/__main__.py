@@ -86,7 +86,7 @@ def parser():
     p.add_argument("job", metavar="JOB.yaml", help="the job file")
     p.add_argument("arguments", metavar="OPTION", nargs="*", help="options of `status` and `merge`: --output DIR, --set KEY=VALUE")
     p.add_argument("--ro-crate", metavar="FOLDER|FILE.zip", required=True, help="the crate to write; must not exist")
-    p.add_argument("--license", metavar="URL", help="licence of the data")
+    p.add_argument("--license", metavar="URL|SPDX", help="licence of the data: a URL or an SPDX id")
     p.add_argument("--author", metavar="NAME", action="append", default=[], help="author of the data; may be repeated")
     p.add_argument("--program", default="eigenscope", help="the program (default: %(default)s on the path)")
     p.set_defaults(run=export)

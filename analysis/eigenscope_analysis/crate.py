@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import h5py
 
 from .errors import SchemaError
 
-METADATA, CHECKSUMS, MERGED = "ro-crate-metadata.json", "checksums.sha256", "results.h5"
+METADATA, CHECKSUMS, MERGED, SEARCH = "ro-crate-metadata.json", "checksums.sha256", "results.h5", "search.json"
 PROFILE = "https://w3id.org/ro/crate/1.1"
 HDF5 = "application/x-hdf5"
 VERSIONS = ("compiler", "mpi", "hdf5", "blas", "onednn", "scalapack")  # root attributes of a result
@@ -137,6 +138,9 @@ def fill(crate, program, job, arguments, status, license_url, authors):
             crate.add(features, f"points/{features.name}", f"features of point {point['index']}, for eigenscope similarity", HDF5)
     call(program, "merge", job, arguments, "--to", str(crate.folder / MERGED))
     crate.add(crate.folder / MERGED, MERGED, "all results in one file", HDF5)
+    search = pathlib.Path(status["output"]) / SEARCH
+    if search.is_file():
+        crate.add(search, SEARCH, "what the search decided", "application/json")
     run = add_software(crate, results)
     root = {"@id": "./", "@type": "Dataset", "name": status["job"], "datePublished": datetime.date.today().isoformat(),
             "description": f"Results of the eigenscope job {status['job']}: {len(results)} of {len(status['points'])} points. Eigenspaces "
@@ -162,9 +166,20 @@ def pack(folder, target):
                 shutil.copyfileobj(source, out, 1 << 20)
 
 
-def write(program, job, to, arguments=(), license_url=None, authors=()):
+def url_of(licence):
+    """The URL of a licence: itself, or that of an SPDX id; None for None."""
+    if licence is None or re.fullmatch(r"https?://\S+", licence):
+        return licence
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+-]*", licence):
+        return f"https://spdx.org/licenses/{licence}"
+    raise SchemaError(f"--license {licence!r}: is neither a URL nor an SPDX id, as https://creativecommons.org/licenses/by/4.0/ or CC-BY-4.0")
+
+
+def write(program, job, to, arguments=(), licence=None, authors=()):
     """Writes a crate into the folder or .zip file `to`, which appears whole or not at all. Returns the exit code of `status`."""
-    to = pathlib.Path(to)
+    to, license_url = pathlib.Path(to), url_of(licence)
+    if not all(name.strip() for name in authors):
+        raise SchemaError("--author: the name is empty; give a name, as \"Ada Lovelace\", or leave the option out")
     if to.exists():
         raise SchemaError(f"--ro-crate {to}: exists; choose another name, or remove it")
     done = call(program, "status", job, arguments, "--saved", "--format", "json")
@@ -206,14 +221,22 @@ class Files:
 
 def check(path):
     """Compares the files of a crate with its checksums; prints what differs. Returns 0, or 2 if something differs."""
+    if not pathlib.Path(path).exists():
+        raise SchemaError(f"{path}: does not exist; --check needs the folder or the .zip file of a crate")
     try:
         files = Files(path)
         names = files.names()
+        if METADATA not in names:
+            raise SchemaError(f"{path}: is no crate of eigenscope export: it has no {METADATA}")
         with files.open(METADATA) as file:
             graph = json.load(file)["@graph"]
         listed = {entity["@id"]: entity["sha256"] for entity in graph if entity.get("@type") == "File" and "sha256" in entity}
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise SchemaError(f"{path}: is no crate of eigenscope export: {METADATA} is missing or damaged ({error})") from error
+    except SchemaError:
+        raise
+    except zipfile.BadZipFile as error:
+        raise SchemaError(f"{path}: is no crate of eigenscope export: neither a folder nor a whole .zip file") from error
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SchemaError(f"{path}: is no crate of eigenscope export: {METADATA} is damaged or cannot be read") from error
     problems = [f"{name}: is missing" for name in listed if name not in names]
     for name in sorted(names & set(listed)):
         try:

@@ -77,6 +77,7 @@ def test_archive(small, packed, tmp_path):
         assert crate.check(archive) == 0
     with zipfile.ZipFile(archives[0]) as one, zipfile.ZipFile(archives[1]) as other:
         assert one.namelist() == other.namelist() and "results.h5" in one.namelist()
+        assert b'"@id": "#no-license"' in one.read("ro-crate-metadata.json")
     with zipfile.ZipFile(archives[0]) as whole, zipfile.ZipFile(tmp_path / "less.zip", "w") as less:
         for name in whole.namelist():
             if name != "job.yaml":
@@ -100,17 +101,22 @@ def test_refusals(small, packed, tmp_path):
     assert list(tmp_path.iterdir()) == []
     for arguments, message in ((("job.yaml",), "--ro-crate FOLDER|FILE.zip is missing"), ((), "a job is missing"),
                                (("job.yaml", "--check", "x"), "--check needs neither a job nor --ro-crate"),
-                               (("--check", "x"), "x: is no crate of eigenscope export")):
+                               (("--check", "x"), "x: does not exist; --check needs the folder or the .zip file of a crate\n"),
+                               (("--check", "out"), "out: is no crate of eigenscope export: it has no ro-crate-metadata.json\n"),
+                               (("job.yaml", "--ro-crate", "y", "--author", ""), "--author: the name is empty"),
+                               (("job.yaml", "--ro-crate", "y", "--license", "my own"), "--license 'my own': is neither a URL nor an SPDX id")):
         assert message in run_program("export", *arguments, cwd=small, expect=1, EIGENSCOPE_PYTHON=sys.executable).stderr
 
 
 def test_missing_points(small, tmp_path):
-    """Points without a result are left out; the exit code is that of status."""
+    """Points without a result are left out; the exit code is that of status. What a search decided is in the crate; an SPDX id is a licence."""
     shutil.copytree(small / "out", tmp_path / "out")
     sorted((tmp_path / "out/points").iterdir())[0].unlink()
-    assert crate.write(run_path(), str(small / "job.yaml"), tmp_path / "c", ["--output", str(tmp_path / "out")]) == 3
+    (tmp_path / "out/search.json").write_text("{}")
+    assert crate.write(run_path(), str(small / "job.yaml"), tmp_path / "c", ["--output", str(tmp_path / "out")], "MIT") == 3
     root = entities(tmp_path / "c")["./"]
-    assert "7 of 8 points" in root["description"] and root["license"] == {"@id": "#no-license"}
+    assert "7 of 8 points" in root["description"] and root["license"] == {"@id": "https://spdx.org/licenses/MIT"}
+    assert (tmp_path / "c/search.json").read_text() == "{}" and {"@id": "search.json"} in root["hasPart"]
 
 
 def test_validators(packed):

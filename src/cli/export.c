@@ -18,7 +18,8 @@ static const char usage[] =
 static const es_option_t options[] = {
     {"--ro-crate", "FOLDER|FILE.zip", false, "the crate to write"},
     {"--check", "FOLDER|FILE.zip", false, "compare the files of a crate with its checksums"},
-    {"--license", "URL", false, "licence of the data, as https://creativecommons.org/licenses/by/4.0/"},
+    {"--license", "URL|SPDX", false,
+     "licence of the data, as https://creativecommons.org/licenses/by/4.0/ or CC-BY-4.0"},
     {"--author", "NAME", true, "author of the data"},
     {"--output", "DIR", false, "folder of the results (default: the job's `output`)"},
     {"--set", "KEY=VALUE", true, "the same changes of the job file as in run"},
