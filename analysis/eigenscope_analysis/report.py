@@ -163,9 +163,9 @@ def render(source, sweep, findings, claims, shown, tables, data):
         importlib.resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
     missing = str(attributes.get("missing", ""))
     other = [d for d in sweep.deltas if d != sweep.delta]
-    diverged = points[points["outcome"] == "diverged"]
+    diverged, stopped = points[points["outcome"] == "diverged"], int((points["outcome"] == "stopped").sum())
     facts = [("points", f"{int(points['complete'].sum())} complete"
-              + (f", {len(diverged)} diverged" if len(diverged) else "")
+              + "".join(f", {n} {words}" for n, words in ((len(diverged), "diverged"), (stopped, "stopped early")) if n)
               + (f"; missing: {missing}" if missing else "")),
              ("equal for all", sweep.common()),
              ("varied", ", ".join(f"{axis_text(a)} ({points[a].nunique()} values)" for a in sweep.varying)),

@@ -162,6 +162,7 @@ def test_parts_that_are_missing_diverged_or_padded(write, tmp_path, without_png)
     made["saturation"].values[2, :, 2:] = np.nan
     made["accuracy"].values[2, :, 2:] = made["loss"].values[2, :, 2:] = np.nan
     made["outcome"].values[2], made["reason"].values[2] = "diverged", "the loss is NaN <here>"
+    made["outcome"].values[3] = "stopped"
     made["eigenvalues"].values[0] = np.nan
     made["accuracy"].values[5] = np.nan
     made.attrs["missing"] = "16-19"
@@ -169,7 +170,7 @@ def test_parts_that_are_missing_diverged_or_padded(write, tmp_path, without_png)
     for name in NAMES:
         assert nothing(page, name) is None, name
     assert re.search(r"<li>point 2, vgg16, width 1/16, 4 classes:\s*1 complete epoch; the loss is NaN &lt;here&gt;</li>", page)
-    assert "15 complete, 1 diverged; missing: 16-19" in page
+    assert "14 complete, 1 diverged, 1 stopped early; missing: 16-19" in page
     assert ">nan<" not in page
 
 
