@@ -4,9 +4,11 @@ import pandas as pd
 
 from . import statistics
 from .findings import NAMES, VARIANTS, VERDICTS, WITHIN
-from .words import ROUNDING, count, number
+from .statistics import ROUNDING
+from .words import count, equal, number
 
 HOLDS, OPPOSITE, CONTAINS, ONE_SEED = "holds", "the opposite holds", "open: the interval contains {limit}", "open: one seed"
+EQUAL = "open: equal in all seeds, so the interval says nothing"
 COLUMNS = ["claim", "effect", "estimate", "low", "high", "unit", "interval", "seeds", "verdict", "numbers", "detail"]
 # (response, axis) -> (claim, the sign that a doubling has if the claim holds)
 HYPOTHESES = {("saturation", "width"): ("Wider networks are less saturated", -1),
@@ -37,6 +39,8 @@ class Claims:
         above, below = low > limit + ROUNDING, high < limit - ROUNDING
         if seeds < 2 or not np.isfinite(low):
             verdict = ONE_SEED if seeds < 2 else "open: no interval"
+        elif equal(row):
+            verdict = EQUAL
         elif above or below:
             verdict = HOLDS if above == (sign > 0) else OPPOSITE
         else:
@@ -96,7 +100,7 @@ class Claims:
             if not found:
                 continue
             means = np.array([np.mean(found[seed]) for seed in sorted(found)])
-            row = estimate(means, POINTS)
+            row = {**statistics.mean_interval(means), "unit": POINTS}
             self.add(f"Under-parameterised networks are more saturated than over-parameterised ones, after epoch {epoch}",
                      f"{number(row['estimate'], 1, True)} {POINTS} of saturation in {count(len(pairs), 'pair')}", row, 1,
                      self.prose.get("Over- and under-parameterised", ""), "told_apart")
@@ -114,13 +118,7 @@ class Claims:
             return
         share = 100 * (stable / epochs).fillna(1.0)[epochs >= 2]
         seeds = points["seed"] if "seed" in points else pd.Series(0, points.index)
-        row = estimate(share.groupby(seeds).mean().to_numpy(), "% of the training")
+        row = {**statistics.mean_interval(share.groupby(seeds).mean().to_numpy(), 0, 100), "unit": "% of the training"}
         self.add("The saturation pattern settles within the first half of the training",
                  f"after {number(row['estimate'], 0)} % of the training on average", row, -1,
                  self.prose.get("Epoch of stability", ""), "points", limit=HALF)
-
-
-def estimate(by_seed, unit):
-    """Mean over seeds and Student's 95 % interval."""
-    mean, half = float(np.mean(by_seed)), statistics.half_width(by_seed)
-    return {"estimate": mean, "low": mean - half, "high": mean + half, "unit": unit, "seeds": len(by_seed)}

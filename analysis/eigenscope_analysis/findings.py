@@ -7,7 +7,7 @@ from . import early, statistics
 from .kinds import OTHER, kind_of, kinds_of
 from .steps import ORDERED, Steps, settled
 from .sweep import STABLE, last_finite, width_text
-from .words import bounds, count, direction, listing, number, points_of, sentence
+from .words import bounds, count, direction, equal, listing, number, points_of, sentence
 
 WITHIN = 0.01  # in accuracy: one percentage point
 VERDICTS = ("under-parameterised", "balanced", "over-parameterised")
@@ -180,6 +180,8 @@ class Findings:
             for variant, row in found.items():
                 if min(row["seeds"], whole["seeds"]) < 2:
                     verdict = ""
+                elif equal(row) or equal(whole):
+                    verdict = ": not compared, because seeds that are equal have no interval"
                 elif direction(row) == 0:
                     verdict = ": the interval contains 0"
                 else:
@@ -246,10 +248,8 @@ class Findings:
         if len(fits) == 0:
             return []
         r_squared = statistics.least_squares(np.column_stack([factors, constants]), response)[1]
-        half = [statistics.half_width(fit) for fit in fits.T]
-        return [{"effect": name, "estimate": mean, "low": mean - h, "high": mean + h, "unit": "percentage points",
-                 "comparisons": len(values), "points": len(values), "seeds": len(fits), "r_squared": r_squared}
-                for name, mean, h in zip(names, fits.mean(axis=0), half)]
+        return [{"effect": name, **statistics.mean_interval(fit), "unit": "percentage points", "comparisons": len(values),
+                 "points": len(values), "r_squared": r_squared} for name, fit in zip(names, fits.T)]
 
     def _say_effects(self, response, variant, words, rows):
         title = "Effects on accuracy" if response == "accuracy" else f"Effects on saturation, {variant}"
@@ -281,7 +281,8 @@ class Findings:
         elif direction(row):
             text = f"{who} {word[direction(row) > 0]}: {change}{bounds(row, 1)}"
         else:
-            text = f"No effect of the {NAMES[axis]} can be claimed: {change}, and the interval contains 0{bounds(row, 1)}"
+            why = "because the seeds are equal, the interval says nothing" if equal(row) else "the interval contains 0"
+            text = f"No effect of the {NAMES[axis]} can be claimed: {change}, and {why}{bounds(row, 1)}"
         if correlation:
             text += (f"; the mean rank correlation is {number(correlation['estimate'], 2)} in "
                      f"{count(correlation['comparisons'], 'set')} of points that differ in nothing else")
@@ -330,8 +331,7 @@ class Findings:
         lead = 100 * (table[a] - table[b]).dropna()
         of_network = lead.index.droplevel("seed") if others else None
         by_seed = lead[of_network.isin(networks) if others else slice(None)].groupby(level="seed").mean()
-        mean, half = by_seed.mean(), statistics.half_width(by_seed)
-        return {"estimate": mean, "low": mean - half, "high": mean + half, "seeds": len(by_seed)}
+        return statistics.mean_interval(by_seed)
 
     # ---- stability ----
 
@@ -413,7 +413,7 @@ class Findings:
     def _errors(self):
         """The standard errors of the accuracies that the rule compares."""
         parts = []
-        for over, words in (("seeds", "over seeds"), ("eval samples", "of one seed, from the number of eval samples,")):
+        for over, words in (("seeds", "over seeds"), ("eval samples", "of one seed, or of equal seeds, from the number of eval samples,")):
             errors = 100 * self.networks.loc[self.networks["standard_error_over"] == over, "standard_error"]
             if len(errors):
                 parts.append(f"the standard error of an accuracy {words} is {number(errors.median(), 2)} percentage points in the "
@@ -588,10 +588,10 @@ def mean_known(values):
 
 
 def standard_error(points):
-    """(standard error of the mean accuracy of the points of a network, what it is over): seeds; for one seed the samples of the eval
-    split, √(p(1 − p)/n). NaN if neither is known."""
+    """(standard error of the mean accuracy of the points of a network, what it is over): seeds; for one seed, or equal seeds, the samples of
+    the eval split, √(p(1 − p)/n). NaN if neither is known."""
     over_seeds = statistics.standard_error(points["accuracy"])
-    if np.isfinite(over_seeds):
+    if 100 * over_seeds > statistics.ROUNDING:
         return over_seeds, "seeds"
     p, n = points["accuracy"].mean(), points["eval_samples"].mean()
     return (np.sqrt(p * (1 - p) / n), "eval samples") if np.isfinite(p) and np.isfinite(n) else (np.nan, "")

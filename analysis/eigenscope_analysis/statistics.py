@@ -2,6 +2,8 @@
 import numpy as np
 import pandas as pd
 
+ROUNDING = 1e-6  # percentage points: a smaller number is 0
+
 # Two-sided 95 % quantiles of Student's t by degrees of freedom, 1 to 30.
 T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
        2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042)
@@ -18,6 +20,14 @@ def half_width(values):
     """Half of the 95 % confidence interval of a mean (Student's t); NaN for fewer than two values."""
     degrees = np.isfinite(np.asarray(values, float)).sum() - 1
     return (T95[degrees - 1] if degrees <= len(T95) else 1.96) * standard_error(values) if degrees > 0 else np.nan
+
+
+def mean_interval(by_seed, least=-np.inf, most=np.inf):
+    """{estimate, low, high, seeds}: mean over seeds and its 95 % interval, cut at `least` and `most`. `low` and `high` are NaN for one
+    seed. Numbers are percentage points; those below ROUNDING are 0."""
+    mean, half = float(np.mean(by_seed)), half_width(by_seed)
+    numbers = {"estimate": mean, "low": np.maximum(mean - half, least), "high": np.minimum(mean + half, most)}
+    return {**{name: 0.0 if abs(value) < ROUNDING else float(value) for name, value in numbers.items()}, "seeds": len(by_seed)}
 
 
 def spearman(x, y):

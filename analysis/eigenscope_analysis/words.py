@@ -1,9 +1,8 @@
 """Words for counts, numbers and intervals in sentences."""
 import numpy as np
 
+from .statistics import ROUNDING
 from .sweep import LISTED
-
-ROUNDING = 1e-6  # percentage points: a smaller effect is 0
 
 
 def count(n, what):
@@ -23,12 +22,19 @@ def points_of(row):
 def bounds(row, digits):
     if not np.isfinite(row["low"]):
         return ""
+    if equal(row):
+        return f" (equal in all {row['seeds']} seeds)"
     return f" (95 % over {row['seeds']} seeds: {number(row['low'], digits)} … {number(row['high'], digits)})"
 
 
+def equal(row):
+    """Whether the values of all seeds are equal, as accuracies of few samples may be: such an interval has no width and decides nothing."""
+    return bool(row["high"] - row["low"] < ROUNDING)
+
+
 def direction(row):
-    """1 or −1 if the interval lies above or below 0, else 0; also 0 without an interval."""
-    return int(row["low"] > ROUNDING) - int(row["high"] < -ROUNDING)
+    """1 or −1 if the interval lies above or below 0, else 0; also 0 without an interval, or if all seeds are equal."""
+    return 0 if equal(row) else int(row["low"] > ROUNDING) - int(row["high"] < -ROUNDING)
 
 
 def listing(numbers):

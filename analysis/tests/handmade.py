@@ -17,18 +17,18 @@ def axes_of(widths, classes, seeds, datasets, models):
 
 def laws(axes, n_layers, epochs, noise):
     """Mean saturation falls by 0.1 with each doubling of the width and rises by 0.05 with each doubling of the classes;
-    accuracy does the opposite, by 0.02 and 0.03. The last layers are a tail; the pattern is stable from epoch 3."""
+    accuracy does the opposite, by 0.02 and 0.03: these are means over seeds, which differ by `noise` of them. The last layers are a tail; the pattern is stable from epoch 3."""
     generator = np.random.default_rng(3)
     width, classes = np.log2(axes["width"].astype(float)), np.log2(axes["classes"].astype(float))
     jitter = noise * (axes["seed"].astype(float) - axes["seed"].astype(float).mean())
-    last = 0.1 - 0.1 * (width + 2) + 0.05 * classes + jitter
+    last = 0.1 - 0.1 * (width + 2) * (1 + jitter) + 0.05 * classes * (1 + jitter) + jitter
     shape = np.linspace(0.12, -0.12, n_layers - 1)  # around the mean
     settled = last[:, None] + shape[None, :]
     progress = np.minimum(np.array(epochs) / 3, 1)
     start = 0.5 + 0.3 * np.cos(np.arange(n_layers - 1))
     saturation = (1 - progress)[None, :, None] * start[None, None, :] + progress[None, :, None] * settled[:, None, :]
     saturation = np.concatenate([saturation, np.full((*saturation.shape[:2], 1), 0.9)], axis=2)  # the output layer
-    accuracy = np.clip(0.95 + 0.02 * width - 0.03 * classes - 2 * jitter, 0, 1)
+    accuracy = np.clip(0.95 + (0.02 * width - 0.03 * classes) * (1 + jitter) - 2 * jitter, 0, 1)
     return np.clip(saturation, 0.01, 1), accuracy, generator
 
 
