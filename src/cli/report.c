@@ -89,19 +89,21 @@ static bool ask(const char *python, const char *program, char *out, size_t size)
   return pid > 0 && waitpid(pid, &code, 0) == pid && WIFEXITED(code) && WEXITSTATUS(code) == 0;
 }
 
-/* Finds the first Python that has all needed modules; else reports what the first Python that ran is missing. */
+/* Finds the first Python that has all needed modules; else reports what the Python with the shortest list is missing.
+ */
 static es_code_t find_python(const char **out, es_status_t *status) {
   const char *named = getenv("EIGENSCOPE_PYTHON");
   const char *const candidates[] = {named != NULL && named[0] != '\0' ? named : "python3", "/usr/bin/python3"};
   const size_t n = named != NULL && named[0] != '\0' ? 1 : 2;
-  char missing[512], first[512] = "";
+  char missing[512], least[512] = "";
   const char *ran = NULL;
   for (size_t i = 0; i < n; i++) {
     if (!ask(candidates[i], probe, missing, sizeof missing)) continue;
     *out = candidates[i];
     if (missing[0] == '\0') return ES_OK;
-    if (ran == NULL) snprintf(first, sizeof first, "%s", missing);
-    if (ran == NULL) ran = candidates[i];
+    if (ran != NULL && strlen(missing) >= strlen(least)) continue;
+    snprintf(least, sizeof least, "%s", missing);
+    ran = candidates[i];
   }
   if (ran == NULL)
     return es_fail(status, ES_INPUT, STAGE,
@@ -111,7 +113,7 @@ static es_code_t find_python(const char **out, es_status_t *status) {
                  "%s lacks the modules %s; Debian has them as python3-h5py, -h5netcdf, -jinja2, -matplotlib, -numpy, "
                  "-pandas and -xarray, and eigenscope_analysis is in the folder analysis/ of the source "
                  "(EIGENSCOPE_PYTHON can name another Python, EIGENSCOPE_ANALYSIS another folder)",
-                 ran, first);
+                 ran, least);
 }
 
 bool es_cli_describe_python(char *out, size_t size) {

@@ -82,10 +82,12 @@ class Installed(harness.Case):
         package = self.share / "eigenscope_analysis"
         package.rename(self.share / "away")
         self.addCleanup((self.share / "away").rename, package)
+        (self.folder / "python3").write_text('#!/bin/sh\nexec /usr/bin/python3 -S -E "$@"\n')  # has no packages, so it is not the one that is named
+        (self.folder / "python3").chmod(0o755)
         process = subprocess.run([self.prefix / "bin/eigenscope", "report", "x.h5", "--to", "y"], capture_output=True, text=True,
-                                 env={"PATH": "/usr/bin:/bin"}, cwd=self.folder)
+                                 env={"PATH": f"{self.folder}:/usr/bin:/bin"}, cwd=self.folder)
         self.assertEqual(process.returncode, 1)
-        self.assertIn("lacks the modules eigenscope_analysis;", process.stderr)
+        self.assertIn("/usr/bin/python3 lacks the modules eigenscope_analysis;", process.stderr)
 
     def test_nothing_names_the_folders_that_it_was_built_in(self):
         """No paths of the source, except in debug information and in sanitized test builds."""
