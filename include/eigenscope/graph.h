@@ -114,6 +114,13 @@ typedef struct es_node {
                           pooling and in linear layers, which read every position */
 } es_node_t;
 
+/** The first groups or heads of a description (scaled: true), at width 1, of which fewer are used than the width
+ * leaves, because they do not divide the channels, or more, because the width leaves none; zeros if there are no such
+ * ones. */
+typedef struct es_other_groups {
+  int32_t asked, used;
+} es_other_groups_t;
+
 typedef struct es_graph {
   int32_t n_nodes, n_layers;
   int32_t classes;
@@ -126,6 +133,7 @@ typedef struct es_graph {
   es_tensor_t *buffers; /**< owned; running_mean and running_var of each batch norm */
   int64_t buffer_count;
   int64_t macs; /**< of all nodes, one sample forward */
+  es_other_groups_t other_groups;
 } es_graph_t;
 
 /** An option that some families of architectures have. */

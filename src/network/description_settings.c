@@ -128,10 +128,11 @@ static bool read_weights(es_walk_t *w, const es_item_t *item, const char *name, 
 
 /* Groups or heads times the width, at least one, and as many fewer as divide the channels. */
 static int64_t scaled_groups(const es_walk_t *w, int64_t groups, int64_t channels) {
-  const int64_t in = es_last_shape(w->b).c;
-  groups = es_ratio_scale(w->b->width, groups);
-  if (groups < 1) groups = 1;
+  const int64_t in = es_last_shape(w->b).c, asked = groups, scaled = es_ratio_scale(w->b->width, groups);
+  es_other_groups_t *other = &w->b->graph->other_groups;
+  groups = scaled < 1 ? 1 : scaled;
   while (in % groups != 0 || channels % groups != 0) groups--;
+  if (groups != scaled && asked > 1 && other->asked == 0) *other = (es_other_groups_t){(int32_t)asked, (int32_t)groups};
   return groups;
 }
 

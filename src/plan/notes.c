@@ -1,5 +1,7 @@
 /* Notes about numbers of a job that cannot have the effect that they say. */
+#include "eigenscope/description.h"
 #include "eigenscope/epochs.h"
+#include "eigenscope/grid.h"
 #include "plan_internal.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -159,6 +161,19 @@ static void note_steps(notes_t *notes, const es_point_t *point, const es_dataset
         steps->list[steps->n - 1], last);
 }
 
+/* Notes groups or heads that an axis such as model.heads asks for and the network cannot have. */
+static void note_groups(notes_t *notes, const es_point_t *point, int64_t index) {
+  const es_other_groups_t other = es_plan_other_groups(notes->plan, index);
+  for (int i = 0; i < point->n_axes && other.asked > 0; i++) {
+    const es_axis_value_t *axis = &point->axes[i];
+    if (es_description_axis(axis->name) != NULL && axis->whole == other.asked)
+      add(notes, 0,
+          "%s is %d, but model %s has %d at width %s: the width multiplies groups and heads, and they divide "
+          "the channels",
+          axis->name, other.asked, point->model.name, other.used, es_point_axis(point, "width"));
+  }
+}
+
 /* True if an axis of the grid sets the setting. */
 static bool is_axis(const es_job_t *job, const char *dotted) {
   for (int block = 0; block < es_job_n_blocks(job); block++) {
@@ -215,6 +230,7 @@ void es_plan_notes(const es_plan_t *plan, const es_selection_t *selection, es_te
     es_plan_walk(plan, &walk, selection->index[i], &point);
     const es_dataset_info_t *info = es_plan_info(plan, &point);
     note_limits(&notes, &point, info);
+    note_groups(&notes, &point, selection->index[i]);
     if (point.source == ES_SOURCE_TRAIN) note_training(&notes, &point, info);
     if (point.source == ES_SOURCE_TRAIN) note_steps(&notes, &point, info);
     if (notes.n < NOTES_MAX) continue;

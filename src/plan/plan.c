@@ -21,6 +21,7 @@ enum { WIDEST = 46340 }; /* the largest order whose number of matrix elements fi
 typedef struct network {
   uint64_t key;
   es_forecast_t forecast; /* without layers and graph */
+  es_other_groups_t other_groups;
 } network_t;
 
 struct es_plan_work {
@@ -216,6 +217,7 @@ static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point
   }
   if (es_forecast_network(&out->forecast, point, graph, &own) == ES_OK) es_forecast_destroy(&out->forecast);
   out->forecast.graph = NULL;
+  out->other_groups = graph->other_groups;
   es_graph_destroy(graph);
   if (point->measure.projection && !es_measure_positions(&point->measure))
     es_fail(&own, ES_INPUT, STAGE,
@@ -370,6 +372,10 @@ int64_t es_plan_parameters(const es_plan_t *plan, int64_t index) {
 
 int32_t es_plan_network(const es_plan_t *plan, int64_t index) {
   return plan->work->network[index];
+}
+
+es_other_groups_t es_plan_other_groups(const es_plan_t *plan, int64_t index) {
+  return plan->work->networks[plan->work->network[index]].other_groups;
 }
 
 double es_plan_image_cost(const es_plan_t *plan, int64_t index, const es_point_t *point) {

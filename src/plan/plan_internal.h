@@ -2,10 +2,13 @@
 #ifndef ES_PLAN_INTERNAL_H
 #define ES_PLAN_INTERNAL_H
 
+#include "eigenscope/graph.h"
 #include "eigenscope/plan.h"
 
 /* Number of the network of a point; equal for points with the same network and the same measurements. */
 int32_t es_plan_network(const es_plan_t *plan, int64_t index);
+/* Groups or heads of the network of a point that are not those of its description. */
+es_other_groups_t es_plan_other_groups(const es_plan_t *plan, int64_t index);
 /* Number of the dataset of that name in the job. */
 int es_plan_dataset(const es_plan_t *plan, const char *name);
 /* Reads the files of weights of the selected points, or copies the findings of another rank from the request. Does

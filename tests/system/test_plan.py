@@ -63,6 +63,8 @@ NOTES = [
      "job.yaml: measure.similarity_samples is 31, but dataset shapes gives 30 eval samples: all of them are used"),
     (["train.augment=[{cutout: {size: 32}}]"], "job.yaml: train.augment has cutout with size 32, but the resolution is 32: "
      "the square is as large as an image, or larger"),
+    (["grid.model=vgg_11", "grid.model.groups=[2, 16]", "grid.width=1/8"], "job.yaml: model.groups is 2, but model vgg_11 has 1 at "
+     "width 1/8: the width multiplies groups and heads, and they divide the channels"),
     (["probe.l2=1"], "job.yaml: probe.l2 has no effect: probe.epochs is none"),
     (["train.optimizer=adam", "train.momentum=0.5"], "job.yaml: train.momentum has no effect: train.optimizer is adam"),
     (["train.beta2=0.99"], "job.yaml: train.beta2 has no effect: train.optimizer is sgd"),
