@@ -19,7 +19,7 @@ __attribute__((format(printf, 3, 4))) static void add(notes_t *notes, int line, 
   es_text_t note = {0};
   va_list arguments;
   va_start(arguments, format);
-  vsnprintf(text, sizeof text, format, arguments);
+  vsnprintf(text, sizeof text, format, arguments); /* NOLINT(clang-analyzer-valist.Uninitialized): it is set above */
   va_end(arguments);
   if (line > 0) snprintf(place, sizeof place, ":%d", line);
   es_text_append(&note, "%s%s: %s\n", es_job_path(notes->plan->job), place, text);
