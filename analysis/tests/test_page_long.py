@@ -61,12 +61,14 @@ def test_a_large_sweep_opens_quickly(tmp_path, monkeypatch):
     size = sum(path.stat().st_size for path in (page.parent / "data").rglob("*.js"))
     with Browser(tmp_path) as browser:
         browser.open(page, DRAWN)  # once, so that the code of the page is in the caches of the machine
+        first = int(browser.run("document.querySelector('#explorer-root').dataset.opened"))
         browser.send("Performance.enable", timeDomain="threadTicks")
         browser.open(page, DRAWN, "?again")
         opened = int(browser.run("document.querySelector('#explorer-root').dataset.opened"))
         busy = {m["name"]: m["value"] for m in browser.send("Performance.getMetrics")["metrics"]}["TaskDuration"]
         read = [url for url in browser.asked if re.search(r"/data/\w+/[sl]\d+\.js", url)]
-    print(f"\n1,000 points: {size / 2 ** 20:.0f} MiB of data; opened in {opened} ms, of which the page computed {1000 * busy:.0f} ms")
+    print(f"\n1,000 points: {size / 2 ** 20:.0f} MiB of data; opened in {first} ms, and again in {opened} ms, of which the page "
+          f"computed {1000 * busy:.0f} ms")
     assert len(set(read)) <= 3 and size < 400 * 2 ** 20
     assert busy < 2  # wall time includes other processes
 
