@@ -1,4 +1,4 @@
-/* What follows from the probes of one epoch. */
+/* Marks of the tail, and warnings, from the probes of one epoch. */
 #ifndef ES_PIPELINE_PROBE_OUTCOME_H
 #define ES_PIPELINE_PROBE_OUTCOME_H
 

@@ -128,14 +128,16 @@ static void append_seeds(const es_search_t *search, int64_t part, es_text_t *out
     es_text_append(out, " (mean of %lld points)", (long long)n);
 }
 
-/* What the search knows of a value: the mean over the points that it has asked for; NaN if all of these diverged. */
+/* A value of the axis with the accuracy that the search knows: with `seeds: needed` the mean over the points that it
+ * has asked for so far. NaN: all of these points diverged. */
 static es_search_level_t seen(const es_search_t *search, int64_t part) {
   const double accuracy = es_search_mean(&search->points[part], search->points[part].asked);
   if (search->settings->seeds == ES_SEARCH_ALL_SEEDS) return search->levels[part];
   return (es_search_level_t){search->levels[part].value, !isnan(accuracy), accuracy < 0.0 ? (double)NAN : accuracy};
 }
 
-/* Where two neighbours were compared by fewer points than they have now, appends the numbers that decided. */
+/* With `seeds: needed`, a value and the one before it may be compared while the search has fewer points of them than it
+ * has in the end. Then this appends the two means that were compared. */
 static void append_comparison(const es_search_t *search, int64_t part, es_text_t *out) {
   es_search_points_t pair[2] = {search->points[part - 1], search->points[part]};
   const es_search_points_t now[2] = {pair[0], pair[1]};

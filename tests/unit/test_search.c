@@ -122,7 +122,7 @@ TEST(needed_by_hand) {
   assert_int_equal(total, 6);
 }
 
-/* Where all points of a level are equal, the answer is that of es_search_smallest. */
+/* If all points of each level are equal, es_search_needed gives the answer of es_search_smallest. */
 TEST(needed_equals_smallest_without_noise) {
   for (int trial = 0; trial < 2000; trial++) {
     const int32_t n = 1 + below(MOST);
