@@ -25,10 +25,10 @@ class Walks(faults.Case):
 
     def test_going_on(self):
         """The second point was killed after its last state was saved."""
-        self.run_faults(ranks=0, still=True, output="noted", notes="notes")
+        self.run_faults(ranks=0, output="noted", notes="notes")
         lines = [faults.Path(0, line) for line in (self.folder / "notes.0").read_text().splitlines()]
         last = max(path.last for path in lines if path.name == "H5Fget_file_image")
-        self.assertEqual(self.run_faults(ranks=0, still=True, fault=f"store:{last}:kill").returncode, -9)
+        self.assertEqual(self.run_faults(ranks=0, fault=f"store:{last}:kill").returncode, -9)
         self.assertTrue(list((self.folder / "out" / "state").iterdir()))
         (self.folder / "out").rename(self.folder / "killed")
         self.walk("run", "job.yaml", options=("--fresh", "out", "--from", "killed"), least=800)
