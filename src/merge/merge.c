@@ -1,5 +1,3 @@
-#include "disk.h"
-#include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include "merge_internal.h"
 #include <hdf5_hl.h>
@@ -165,6 +163,7 @@ int es_merge_kind(const es_merge_t *merge, int64_t point) {
 typedef struct output {
   es_merge_t *merge;
   es_writer_t writer;
+  const es_merge_header_t *header;
   hid_t point;               /* the scale of `point` */
   hid_t names;               /* the variable layer_name */
   hid_t object[ES_FIELDS];   /* −1 for fields that are not merged */
@@ -251,7 +250,8 @@ static void create_fields(output_t *o) {
   }
 }
 
-static void put_header(output_t *o, const es_merge_header_t *header) {
+static void put_header(output_t *o) {
+  const es_merge_header_t *header = o->header;
   es_writer_t *writer = &o->writer;
   const int32_t version = ES_SCHEMA_VERSION;
   es_writer_text(writer, writer->file, "schema", STORE_SCHEMA);
@@ -269,9 +269,9 @@ static void put_header(output_t *o, const es_merge_header_t *header) {
 }
 
 /* Writes everything except the data of points. */
-static void begin(output_t *o, const es_merge_header_t *header) {
+static void begin(output_t *o) {
   es_text_t coordinates = {0};
-  put_header(o, header);
+  put_header(o);
   put_point_scale(o);
   for (int i = 0; i < ES_DIMENSIONS; i++) {
     bool used = false;
@@ -390,38 +390,18 @@ static void put_points(output_t *o) {
   for (int kinds = 0; kinds < 2; kinds++) flush_words(o, kinds);
 }
 
-/* Writes the file at an open descriptor. */
-static es_code_t write_part(es_merge_t *merge, const es_merge_header_t *header, const es_file_part_t *part,
-                            es_status_t *status) {
-  output_t o = {.merge = merge, .point = -1, .names = -1};
-  es_disk_t disk;
-  for (int i = 0; i < ES_FIELDS; i++) o.object[i] = -1;
-  es_writer_begin(&o.writer, part->path, status);
-  o.writer.reason = &disk.reason;
-  hid_t access = es_disk_open(&disk, part->descriptor);
-  es_writer_check(&o.writer, access, "the access list");
-  es_writer_open(&o.writer, "/dev/null/merged", access);
-  begin(&o, header);
-  put_points(&o);
-  es_merge_labels_close(&o.merge->labels);
-  for (int i = 0; i < ES_FIELDS; i++) es_hdf5_close(&o.object[i]);
-  es_hdf5_close(&o.names);
-  es_hdf5_close(&o.point);
-  es_writer_release(&o.writer);
-  if (o.writer.file >= 0 && H5Fclose(o.writer.file) < 0) es_writer_check(&o.writer, -1, "closing the file");
-  es_writer_check(&o.writer, 0, "the end"); /* reports the last failure of the disk */
-  es_hdf5_close(&access);
-  es_disk_close(&disk);
-  return o.writer.code;
+static void put_all(void *context) {
+  output_t *o = context;
+  for (int i = 0; i < ES_FIELDS; i++) o->object[i] = -1;
+  begin(o);
+  put_points(o);
+  es_merge_labels_close(&o->merge->labels);
+  for (int i = 0; i < ES_FIELDS; i++) es_hdf5_close(&o->object[i]);
+  es_hdf5_close(&o->names);
+  es_hdf5_close(&o->point);
 }
 
 es_code_t es_merge_write(es_merge_t *merge, const char *to, const es_merge_header_t *header, es_status_t *status) {
-  es_file_part_t part;
-  ES_HDF5_QUIET;
-  es_file_remove_parts(to);
-  ES_TRY(es_file_part_open(&part, to, status));
-  es_code_t code = write_part(merge, header, &part, status);
-  if (code == ES_OK) return es_file_part_commit(&part, status);
-  es_file_part_discard(&part);
-  return code;
+  output_t o = {.merge = merge, .header = header, .point = -1, .names = -1};
+  return es_writer_replace(&o.writer, to, put_all, &o, status);
 }

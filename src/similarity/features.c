@@ -1,6 +1,5 @@
 /* Files of features: writing. */
 #include "eigenscope/features.h"
-#include "disk.h"
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include "features_internal.h"
@@ -163,7 +162,8 @@ static void put_epochs(output_t *o) {
   es_free(rows);
 }
 
-static void put_all(output_t *o) {
+static void put_all(void *context) {
+  output_t *o = context;
   const es_features_content_t *c = o->content;
   es_writer_t *w = &o->writer;
   put_header(o);
@@ -173,42 +173,16 @@ static void put_all(output_t *o) {
   put_labels(o);
   for (int i = 0; i < c->n_layers && w->code == ES_OK; i++) create_layer(o, i);
   if (w->code == ES_OK) put_epochs(o);
-}
-
-static es_code_t write_part(output_t *o, const es_file_part_t *part, es_status_t *status) {
-  es_disk_t disk;
-  es_writer_begin(&o->writer, part->path, status);
-  o->writer.reason = &disk.reason;
-  hid_t access = es_disk_open(&disk, part->descriptor);
-  es_writer_check(&o->writer, access, "the access list");
-  es_writer_open(&o->writer, "/dev/null/features", access);
-  if (o->writer.code == ES_OK) put_all(o);
-  for (int i = 0; i < o->content->n_layers; i++) es_hdf5_close(&o->objects[i]);
+  for (int i = 0; i < c->n_layers; i++) es_hdf5_close(&o->objects[i]);
   for (int i = 0; i < SCALES; i++) es_hdf5_close(&o->scales[i]);
-  es_writer_release(&o->writer);
-  if (o->writer.file >= 0 && H5Fclose(o->writer.file) < 0) es_writer_check(&o->writer, -1, "closing the file");
-  es_writer_check(&o->writer, 0, "the end"); /* reports the last failure of the disk */
-  es_hdf5_close(&access);
-  es_disk_close(&disk);
-  return o->writer.code;
 }
 
 es_code_t es_features_write(const char *path, const es_features_content_t *content, es_status_t *status) {
-  ES_HDF5_QUIET;
-  es_file_part_t part;
   output_t o = {.content = content, .scales = {-1, -1}};
   o.objects = es_allocate((size_t)content->n_layers, sizeof *o.objects);
   if (o.objects == NULL) return es_out_of_memory(status, ES_FEATURES_STAGE, "%d layers", content->n_layers);
   for (int i = 0; i < content->n_layers; i++) o.objects[i] = -1;
-  es_file_remove_parts(path);
-  es_code_t code = es_file_part_open(&part, path, status);
-  if (code == ES_OK) {
-    code = write_part(&o, &part, status);
-    if (code == ES_OK)
-      code = es_file_part_commit(&part, status);
-    else
-      es_file_part_discard(&part);
-  }
+  const es_code_t code = es_writer_replace(&o.writer, path, put_all, &o, status);
   es_free(o.objects);
   return code;
 }

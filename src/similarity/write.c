@@ -1,6 +1,4 @@
 /* The file of similarities. */
-#include "disk.h"
-#include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/similarity.h"
 #include "writer.h"
@@ -55,7 +53,8 @@ static void put_pairs(output_t *o) {
   es_free(ends);
 }
 
-static void put_all(output_t *o) {
+static void put_all(void *context) {
+  output_t *o = context;
   static const dimension_t set[] = {SET}, all[] = {SET, OTHER};
   const es_similarity_content_t *c = o->content;
   es_writer_t *w = &o->writer;
@@ -74,34 +73,11 @@ static void put_all(output_t *o) {
       "0: usual, 1: dead (the features do not vary), 2: not finite, 3: flat (CKA is 0/0)");
   put(o, "cka", ES_TYPE_F64, all, 2, c->cka, "debiased linear CKA of two sets, at most 1");
   if (c->n_pairs > 0) put_pairs(o);
-}
-
-static es_code_t write_part(output_t *o, const es_file_part_t *part, es_status_t *status) {
-  es_disk_t disk;
-  es_writer_begin(&o->writer, part->path, status);
-  o->writer.reason = &disk.reason;
-  hid_t access = es_disk_open(&disk, part->descriptor);
-  es_writer_check(&o->writer, access, "the access list");
-  es_writer_open(&o->writer, "/dev/null/similarity", access);
-  if (o->writer.code == ES_OK) put_all(o);
   for (int i = 0; i < DIMENSIONS; i++) es_hdf5_close(&o->scales[i]);
-  es_writer_release(&o->writer);
-  if (o->writer.file >= 0 && H5Fclose(o->writer.file) < 0) es_writer_check(&o->writer, -1, "closing the file");
-  es_writer_check(&o->writer, 0, "the end"); /* reports the last failure of the disk */
-  es_hdf5_close(&access);
-  es_disk_close(&disk);
-  return o->writer.code;
 }
 
 es_code_t es_similarity_write(const char *path, const es_similarity_content_t *content, es_status_t *status) {
-  ES_HDF5_QUIET;
-  es_file_part_t part;
   output_t o = {
       .content = content, .scales = {-1, -1, -1}, .extent = {content->count, content->count, content->n_pairs}};
-  es_file_remove_parts(path);
-  ES_TRY(es_file_part_open(&part, path, status));
-  const es_code_t code = write_part(&o, &part, status);
-  if (code == ES_OK) return es_file_part_commit(&part, status);
-  es_file_part_discard(&part);
-  return code;
+  return es_writer_replace(&o.writer, path, put_all, &o, status);
 }

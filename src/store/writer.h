@@ -24,6 +24,11 @@ void es_writer_release(es_writer_t *writer);
  * with checksums anyway. `access` gives the location of the file, and is changed. */
 void es_writer_open(es_writer_t *writer, const char *name, hid_t access);
 
+/* Replaces the file `path` atomically by a new one, which `put` writes through `writer` (es_writer_begin is called
+ * here). The file may be larger than the memory. `put` closes all objects that it opens, after a failure too. */
+es_code_t es_writer_replace(es_writer_t *writer, const char *path, void (*put)(void *context), void *context,
+                            es_status_t *status);
+
 /* Stores the failure of HDF5 at step `what`. */
 void es_writer_fail(es_writer_t *writer, const char *what, const char *reason);
 /* Returns `outcome`, an id or error code of HDF5; stores a failure of step `what` if it is negative. */
