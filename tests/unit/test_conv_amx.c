@@ -5,6 +5,7 @@
 #include "eigenscope/random.h"
 #include "support/draw.h"
 #include "support/nodes.h"
+#include "support/sums.h"
 #include "support/unit.h"
 #include <math.h>
 #include <stdio.h>
@@ -123,26 +124,6 @@ static bool run(layer_t *l, es_conv_direction_t direction, int64_t from, int64_t
   return true;
 }
 
-typedef struct sums {
-  double *value, *size; /* the sum, and the sum of the absolute values of its terms */
-} sums_t;
-
-static sums_t sums_of(int64_t n) {
-  sums_t s = {es_allocate_zero((size_t)n, sizeof *s.value), es_allocate_zero((size_t)n, sizeof *s.size)};
-  assert_true(s.value && s.size);
-  return s;
-}
-
-static void add(sums_t *s, int64_t i, double term) {
-  s->value[i] += term;
-  s->size[i] += fabs(term);
-}
-
-static void free_sums(sums_t *s) {
-  es_free(s->value);
-  es_free(s->size);
-}
-
 /* The definition, in double. */
 static void naive(const layer_t *l, sums_t *y, sums_t *dx, sums_t *dw, sums_t *db) {
   const es_node_t *n = &l->node;
@@ -151,8 +132,8 @@ static void naive(const layer_t *l, sums_t *y, sums_t *dx, sums_t *dw, sums_t *d
     const int64_t sample = p / (n->out.h * n->out.w), row = p / n->out.w % n->out.h, column = p % n->out.w;
     for (int o = 0; o < out; o++) {
       const double g = (double)widen(((uint16_t *)l->dy.data)[p * out + o]);
-      add(y, p * out + o, (double)((float *)l->bias.data)[o]);
-      add(db, o, g);
+      sums_add(y, p * out + o, (double)((float *)l->bias.data)[o]);
+      sums_add(db, o, g);
       for (int t = 0; t < k * k; t++) {
         const int64_t r = row * n->stride + t / k - n->padding, c = column * n->stride + t % k - n->padding;
         if (r < 0 || r >= n->in.h || c < 0 || c >= n->in.w) continue;
@@ -161,9 +142,9 @@ static void naive(const layer_t *l, sums_t *y, sums_t *dx, sums_t *dw, sums_t *d
           const int64_t weight = ((int64_t)o * in + i) * k * k + t;
           const double w = (double)widen(rounded(((float *)l->w.data)[weight]));
           const double x = (double)widen(((uint16_t *)l->x.data)[at + i]);
-          add(y, p * out + o, w * x);
-          add(dx, at + i, w * g);
-          add(dw, weight, x * g);
+          sums_add(y, p * out + o, w * x);
+          sums_add(dx, at + i, w * g);
+          sums_add(dw, weight, x * g);
         }
       }
     }
@@ -225,10 +206,10 @@ static void check_layer(es_node_t node, int64_t count) {
       checked[CONV_BACKWARD_WEIGHTS]++;
     }
   }
-  free_sums(&y);
-  free_sums(&dx);
-  free_sums(&dw);
-  free_sums(&db);
+  sums_free(&y);
+  sums_free(&dx);
+  sums_free(&dw);
+  sums_free(&db);
   layer_close(&l);
 }
 
@@ -345,10 +326,10 @@ static void check_lanes(es_node_t node, int lanes, const int *lane) {
   check_floats(&l.db, &db, node.out.c);
   es_small_weights_destroy(s);
   release(&memory);
-  free_sums(&y);
-  free_sums(&dx);
-  free_sums(&dw);
-  free_sums(&db);
+  sums_free(&y);
+  sums_free(&dx);
+  sums_free(&dw);
+  sums_free(&db);
   layer_close(&l);
 }
 

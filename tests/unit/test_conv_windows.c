@@ -3,6 +3,7 @@
 #include "../../src/model/number.h"
 #include "../../src/model/unit.h"
 #include "support/draw.h"
+#include "support/sums.h"
 #include "support/unit.h"
 #include <math.h>
 
@@ -65,21 +66,6 @@ static void check_guard(const void *v, int64_t n, es_precision_t precision) {
     assert_true(es_get(v, (size_t)(n + i), precision) == es_bfloat16_widened(es_bfloat16_rounded(guard)));
 }
 
-typedef struct sums {
-  double *value, *size; /* the sum, and the sum of the absolute values of its terms */
-} sums_t;
-
-static sums_t sums_of(int64_t n) {
-  sums_t s = {es_allocate_zero((size_t)n, sizeof *s.value), es_allocate_zero((size_t)n, sizeof *s.size)};
-  assert_true(s.value && s.size);
-  return s;
-}
-
-static void add(sums_t *s, int64_t i, double term) {
-  s->value[i] += term;
-  s->size[i] += fabs(term);
-}
-
 static void check(int shape, const char *what, sums_t *want, const void *got, int64_t n, es_precision_t precision) {
   for (int64_t i = 0; i < n; i++) {
     const double off = fabs((double)es_get(got, (size_t)i, precision) - want->value[i]), sum = 2e-6 * want->size[i];
@@ -87,8 +73,7 @@ static void check(int shape, const char *what, sums_t *want, const void *got, in
     if (!(off <= sum + rounding + 1e-30)) fail_msg("shape %d: %s is off by %g of %g", shape, what, off, want->value[i]);
   }
   check_guard(got, n, precision);
-  es_free(want->value);
-  es_free(want->size);
+  sums_free(want);
 }
 
 typedef struct layer {
@@ -181,9 +166,9 @@ static void naive_position(const layer_t *l, int64_t p, sums_t *y, sums_t *dx, s
       for (int i = 0; i < in; i++) {
         const int64_t weight = ((int64_t)o * in + i) * taps + t, from = at + o / out * in + i;
         const double w = (double)l->parameters[weight], x = (double)es_get(l->x, (size_t)from, l->precision);
-        add(y, p * n->out.c + o, w * x);
-        add(dx, from, w * g);
-        add(dw, weight, x * g);
+        sums_add(y, p * n->out.c + o, w * x);
+        sums_add(dx, from, w * g);
+        sums_add(dw, weight, x * g);
       }
     }
   }
@@ -197,8 +182,8 @@ static void check_shape(int shape, es_precision_t precision) {
   sums_t y = sums_of(l.out), dx = sums_of(l.in), dw = sums_of(l.weights + channels);
   for (int64_t p = 0; p < l.out / channels; p++) {
     for (int o = 0; o < channels; o++) {
-      add(&y, p * channels + o, (double)l.parameters[l.weights + o]);
-      add(&dw, l.weights + o, (double)es_get(l.dy, (size_t)(p * channels + o), precision));
+      sums_add(&y, p * channels + o, (double)l.parameters[l.weights + o]);
+      sums_add(&dw, l.weights + o, (double)es_get(l.dy, (size_t)(p * channels + o), precision));
     }
     naive_position(&l, p, &y, &dx, &dw);
   }
