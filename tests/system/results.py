@@ -332,3 +332,16 @@ class Case(harness.Case):
             self.assertEqual(different(mine[0], yours[0]), [], f"{name}: {a}, {b}")
             del mine[1]["xxh3"], yours[1]["xxh3"]
             self.assertEqual(mine[1], yours[1])
+
+    def run_with_and_without(self, *keys):
+        """Runs the job, on 1 and on 4 ranks with equal bits, and without keys whose value is true. Yields for each point its
+        variables, and the names of those that only the keys bring; all others must keep their bits."""
+        self.run_job("--quiet", output="one")
+        self.run_job("--quiet", "--ranks-per-point", 4, output="four", ranks=4)
+        self.assert_same("one", "four")
+        self.run_job("--quiet", output="plain", sets=[f"{key}=false" for key in keys])
+        plain = {attributes(path)["seed"]: variables(path) for path in self.points("plain").values()}
+        for path in self.points("one").values():
+            values, other = variables(path), plain[attributes(path)["seed"]]
+            self.assertEqual(different({name: values[name] for name in other}, other), [])
+            yield values, set(values) - set(other)

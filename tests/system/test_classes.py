@@ -173,15 +173,8 @@ class Network(results.Case):
     job = RUN
 
     def test_ranks_and_others(self):
-        self.run_job("--quiet", output="one")
-        self.run_job("--quiet", "--ranks-per-point", 4, output="four", ranks=4)
-        self.assert_same("one", "four")
-        self.run_job("--quiet", output="plain", sets=["measure.classes=false"])
-        plain = {results.attributes(path)["seed"]: results.variables(path) for path in self.points("plain").values()}
-        for path in self.points("one").values():
-            values, other = results.variables(path), plain[results.attributes(path)["seed"]]
-            self.assertEqual(set(values) - set(other), NAMES)
-            self.assertEqual(results.different({name: values[name] for name in other}, other), [])
+        for values, new in self.run_with_and_without("measure.classes"):
+            self.assertEqual(new, NAMES)
             hidden = np.flatnonzero(values["layer_output"] == 0)
             measured = {"nc1", "class_center_accuracy", "lda_rank"}
             for name in measured:

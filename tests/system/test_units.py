@@ -87,15 +87,8 @@ class Network(results.Case):
     job = RUN
 
     def test_ranks_and_others(self):
-        self.run_job("--quiet", output="one")
-        self.run_job("--quiet", "--ranks-per-point", 4, output="four", ranks=4)
-        self.assert_same("one", "four")
-        self.run_job("--quiet", output="plain", sets=["measure.units=false", "measure.gradients=false"])
-        plain = {results.attributes(path)["seed"]: results.variables(path) for path in self.points("plain").values()}
-        for path in self.points("one").values():
-            values, other = results.variables(path), plain[results.attributes(path)["seed"]]
-            self.assertEqual(set(values) - set(other), UNITS | GRADIENTS)
-            self.assertEqual(results.different({name: values[name] for name in other}, other), [])
+        for values, new in self.run_with_and_without("measure.units", "measure.gradients"):
+            self.assertEqual(new, UNITS | GRADIENTS)
             hidden = values["layer_output"] == 0
             for name in UNITS:
                 self.assertTrue(np.isfinite(values[name][1][:, hidden]).all())
