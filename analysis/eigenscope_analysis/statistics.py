@@ -22,9 +22,9 @@ def half_width(values):
     return (T95[degrees - 1] if degrees <= len(T95) else 1.96) * standard_error(values) if degrees > 0 else np.nan
 
 
-def mean_interval(by_seed, least=-np.inf, most=np.inf):
-    """{estimate, low, high, seeds}: mean over seeds and its 95 % interval, cut at `least` and `most`. `low` and `high` are NaN for one
-    seed. Numbers are percentage points; those below ROUNDING are 0."""
+def mean_interval(by_seed, least=-100, most=100):
+    """{estimate, low, high, seeds}: mean over seeds and its 95 % interval, cut at `least` and `most`, by default what a difference of two
+    shares can be. `low` and `high` are NaN for one seed. Numbers are percentage points; those below ROUNDING are 0."""
     mean, half = float(np.mean(by_seed)), half_width(by_seed)
     numbers = {"estimate": mean, "low": np.maximum(mean - half, least), "high": np.minimum(mean + half, most)}
     return {**{name: 0.0 if abs(value) < ROUNDING else float(value) for name, value in numbers.items()}, "seeds": len(by_seed)}

@@ -332,6 +332,8 @@ def test_the_same_file_says_the_same(find):
 
 def test_statistics():
     assert statistics.half_width([1, 2, 3]) == pytest.approx(4.303 / np.sqrt(3))
+    wide = statistics.mean_interval([-3, 40])
+    assert (wide["estimate"], wide["low"], wide["high"]) == (18.5, -100, 100)  # two seeds that differ: ±273 by the formula
     assert np.isnan(statistics.half_width([1])) and np.isnan(statistics.half_width([]))
     assert statistics.spearman([1, 2, 3, 4], [10, 30, 20, 40]) == pytest.approx(0.8)
     assert statistics.spearman([1, 2, 2, 3], [1, 2, 2, 3]) == pytest.approx(1)
