@@ -19,9 +19,10 @@
  * these. Accuracy of class centres: share of the samples that are nearest to the mean of their class, computed without
  * the sample itself: (z − m_c) n_c/(n_c − 1). So it needs no other data, and is not too good for small classes.
  *
- * Sums are double, relative to the first sample of the lane, so a mean far from zero costs no accuracy. They are added
- * by lane in the fixed tree: the bits do not depend on the number of ranks. Σ_T has the precision of float32 products,
- * so NC1 of float32 layers has an error of about 1e-6; results below 0 become 0. */
+ * Everything is relative to the first row of the lane, so a mean far from zero costs no accuracy. Features z of float32
+ * layers are float32 (eight rows of a sample are added as floats, their sums in double), like Σ_T, which has the
+ * precision of float32 products: so NC1 of float32 layers has an error of about 1e-6, and results below 0 become 0.
+ * Sums over samples are double, by lane in the fixed tree: the bits do not depend on the number of ranks. */
 #ifndef EIGENSCOPE_CLASSES_H
 #define EIGENSCOPE_CLASSES_H
 
@@ -34,17 +35,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Writes the mean of the rows of each of n samples, (n, width), from (n · positions, width) floats, or doubles if
- * `is_double`. */
-void es_class_sample_means(double *out, const void *rows, bool is_double, int64_t n, int64_t positions, int32_t width);
-
 /** Sums over the samples of the lanes of this rank. */
 typedef struct es_class_sums {
   const es_group_t *group; /**< borrowed */
   int32_t width, classes;
-  double *shift; /**< owned; (lane_count, width): the lane's first sample */
+  double *shift; /**< owned; (lane_count, width): the lane's first row */
   double *sums;  /**< owned; (lane_count, classes, width + 1): Σ (z − shift), and the number of samples */
   bool *started; /**< owned; (lane_count) true once the lane has a sample */
+  double *line;  /**< owned; scratch */
 } es_class_sums_t;
 
 /** Works for any group. Not collective. ES_SYSTEM if out of memory. */
@@ -54,8 +52,18 @@ void es_class_sums_destroy(es_class_sums_t *sums);
 int64_t es_class_sums_bytes(int32_t width, int32_t classes, int lanes);
 /** Discards all samples. */
 void es_class_sums_reset(es_class_sums_t *sums);
-/** Adds n samples (n, width) of one lane of this rank, and replaces each by its distance from the lane's shift. */
-void es_class_sums_add(es_class_sums_t *sums, int lane, double *samples, int64_t n, const int32_t *labels);
+/** Rows of n samples: (n · positions, width), row-major. */
+typedef struct es_class_rows {
+  const void *rows; /**< float, or double if `is_double`; borrowed */
+  bool is_double;
+  int64_t n, positions;
+} es_class_rows_t;
+/** Writes to `features` (n, width) the means z of samples of one lane of this rank, relative to the lane's shift: float
+ * for rows of floats, else double. */
+void es_class_sums_means(es_class_sums_t *sums, int lane, void *features, const es_class_rows_t *rows);
+/** Adds n such features of the lane. */
+void es_class_sums_add(es_class_sums_t *sums, int lane, const void *features, bool is_double, int64_t n,
+                       const int32_t *labels);
 
 /** Class means over all ranks, relative to an origin near them. Equal on every rank. */
 typedef struct es_class_means {
@@ -98,10 +106,15 @@ es_code_t es_class_variances_gram(double *out, const es_class_axes_t *axes, cons
  * than two classes. ES_SYSTEM. */
 es_code_t es_class_measure(double out[ES_CLASS_NUMBERS], const es_class_means_t *means, const es_class_axes_t *axes,
                            const double *variances, es_status_t *status);
-/** NC3 of the weights (classes, width), with rows of `stride` floats. NaN with fewer than two classes. */
-double es_class_duality(const es_class_means_t *means, const float *weights, size_t stride);
+/** The last layer of a network; borrowed. */
+typedef struct es_class_classifier {
+  const float *weights; /**< W: (classes, width) */
+  const float *bias;    /**< b: (classes), or NULL for zeros */
+} es_class_classifier_t;
+/** NC3 of the weights. NaN with fewer than two classes. */
+double es_class_duality(const es_class_means_t *means, const float *weights);
 
-/** Samples of one lane, as es_class_sums_add left them. Pointers are borrowed. */
+/** Samples of one lane, as es_class_sums_means wrote them. Pointers are borrowed. */
 typedef struct es_class_samples {
   const void *features; /**< (n, width), float or double */
   bool is_double;
@@ -109,12 +122,14 @@ typedef struct es_class_samples {
   int64_t n;
   const int32_t *labels;
 } es_class_samples_t;
+/** Doubles of scratch that the next functions need. */
+size_t es_class_room(int32_t width, int32_t classes);
 /** Number of samples that are nearest to the mean of their class without the sample itself; of equally near ones, the
- * first counts. `room`: 2 · width doubles. */
+ * first counts. `room`: es_class_room doubles. */
 int64_t es_class_correct(const es_class_means_t *means, const es_class_samples_t *samples, double *room);
 /** Number of samples whose nearest class mean is not the class with the largest of W z + b, of the classes that have
- * samples. Arguments as above. */
-int64_t es_class_mismatches(const es_class_means_t *means, const es_class_samples_t *samples, const float *weights,
-                            size_t stride, const float *bias, double *room);
+ * samples. `room` as above. */
+int64_t es_class_mismatches(const es_class_means_t *means, const es_class_samples_t *samples,
+                            const es_class_classifier_t *classifier, double *room);
 
 #endif

@@ -1,7 +1,6 @@
-/* Neural collapse from class means, and nearest class means. */
+/* Neural collapse from class means. */
 #include "eigenscope/cblas.h"
 #include "eigenscope/classes.h"
-#include "eigenscope/kernel.h"
 #include "eigenscope/lapack.h"
 #include "eigenscope/memory.h"
 #include <float.h>
@@ -144,7 +143,7 @@ es_code_t es_class_measure(double out[ES_CLASS_NUMBERS], const es_class_means_t 
 }
 
 /* ‖a − b‖² = 2 − 2 a·b for vectors of norm 1, but exact near 0. */
-double es_class_duality(const es_class_means_t *m, const float *weights, size_t stride) {
+double es_class_duality(const es_class_means_t *m, const float *weights) {
   const size_t width = (size_t)m->width;
   double *rows = m->present >= 2 ? centred_means(m) : NULL, squares[2] = {0.0, 0.0}, distance = 0.0;
   if (!rows) return NAN;
@@ -154,7 +153,7 @@ double es_class_duality(const es_class_means_t *m, const float *weights, size_t 
     for (int32_t k = 0; k < m->classes; k++) {
       if (m->count[k] == 0) continue;
       for (size_t j = 0; j < width; j++) {
-        const double w = (double)weights[(size_t)k * stride + j], mean = row[j];
+        const double w = (double)weights[(size_t)k * width + j], mean = row[j];
         if (pass == 0) {
           squares[0] += w * w;
           squares[1] += mean * mean;
@@ -167,94 +166,4 @@ double es_class_duality(const es_class_means_t *m, const float *weights, size_t 
   }
   es_free(rows);
   return distance; /* NaN if a norm is 0 */
-}
-
-/* ---- nearest class means ---- */
-
-ES_KERNEL
-static double square_of_distance(const double *restrict a, const double *restrict b, int64_t n) {
-  enum { SUMS = 8 };
-  double sums[SUMS] = {0.0}, sum = 0.0;
-  int64_t i = 0;
-  for (; i + SUMS <= n; i += SUMS)
-    for (int s = 0; s < SUMS; s++) sums[s] += (a[i + s] - b[i + s]) * (a[i + s] - b[i + s]);
-  for (; i < n; i++) sum += (a[i] - b[i]) * (a[i] - b[i]);
-  for (int s = 0; s < SUMS; s++) sum += sums[s];
-  return sum;
-}
-
-/* out[i] = from[i] + offset[i]. */
-ES_KERNEL
-static void add_floats(double *restrict out, const float *restrict from, const double *restrict offset, int64_t n) {
-  for (int64_t j = 0; j < n; j++) out[j] = (double)from[j] + offset[j];
-}
-
-/* Copies sample i, relative to the origin of the means. `offset`: the lane's shift relative to that origin. */
-static void load(double *out, const es_class_samples_t *s, const double *offset, int64_t i, int32_t width) {
-  if (!s->is_double) {
-    add_floats(out, (const float *)s->features + i * width, offset, width);
-    return;
-  }
-  for (int32_t j = 0; j < width; j++) out[j] = ((const double *)s->features)[i * width + j] + offset[j];
-}
-
-/* The nearest class; `without` (or −1): the class whose mean is taken without the sample. −1 without classes. */
-static int32_t nearest(const es_class_means_t *m, const double *sample, int32_t without) {
-  double least = INFINITY;
-  int32_t found = -1;
-  for (int32_t k = 0; k < m->classes; k++) {
-    const double n = (double)m->count[k];
-    if (n < 1.0 || (k == without && n < 2.0)) continue;
-    double distance = square_of_distance(sample, m->mean + (size_t)k * (size_t)m->width, m->width);
-    if (k == without) distance *= n / (n - 1.0) * (n / (n - 1.0));
-    if (distance < least) least = distance, found = k;
-  }
-  return found;
-}
-
-static void set_offset(double *offset, const es_class_means_t *m, const es_class_samples_t *s) {
-  for (int32_t j = 0; j < m->width; j++) offset[j] = s->shift[j] - m->origin[j];
-}
-
-int64_t es_class_correct(const es_class_means_t *m, const es_class_samples_t *s, double *room) {
-  int64_t correct = 0;
-  double *offset = room + m->width;
-  set_offset(offset, m, s);
-  for (int64_t i = 0; i < s->n; i++) {
-    load(room, s, offset, i, m->width);
-    correct += nearest(m, room, s->labels[i]) == s->labels[i];
-  }
-  return correct;
-}
-
-ES_KERNEL
-static double product_of(const float *restrict a, const double *restrict b, const double *restrict origin, int64_t n) {
-  enum { SUMS = 8 };
-  double sums[SUMS] = {0.0}, sum = 0.0;
-  int64_t i = 0;
-  for (; i + SUMS <= n; i += SUMS)
-    for (int s = 0; s < SUMS; s++) sums[s] += (double)a[i + s] * (b[i + s] + origin[i + s]);
-  for (; i < n; i++) sum += (double)a[i] * (b[i] + origin[i]);
-  for (int s = 0; s < SUMS; s++) sum += sums[s];
-  return sum;
-}
-
-int64_t es_class_mismatches(const es_class_means_t *m, const es_class_samples_t *s, const float *weights, size_t stride,
-                            const float *bias, double *room) {
-  int64_t mismatches = 0;
-  double *offset = room + m->width;
-  set_offset(offset, m, s);
-  for (int64_t i = 0; i < s->n; i++) {
-    double most = -INFINITY;
-    int32_t predicted = -1;
-    load(room, s, offset, i, m->width);
-    for (int32_t k = 0; k < m->classes; k++) {
-      if (m->count[k] == 0) continue;
-      const double logit =
-          product_of(weights + (size_t)k * stride, room, m->origin, m->width) + (bias ? (double)bias[k] : 0.0);
-      if (logit > most) most = logit, predicted = k;
-    }
-    mismatches += predicted != nearest(m, room, -1);
-  }
-  return mismatches;
 }

@@ -2,6 +2,7 @@
 #include "eigenscope/classes.h"
 #include "eigenscope/kernel.h"
 #include "eigenscope/memory.h"
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -9,60 +10,138 @@ static const char STAGE[] = "classes";
 
 /* ---- means of samples ---- */
 
-enum { FOLD_MOST = 512 };
+enum {
+  LINE = 16,        /* floats of a line: narrow layers have several positions side by side in it */
+  LINE_MOST = 4096, /* means of wider layers are computed in double */
+  DEEP = 8          /* lines that are added as floats before their sum is added to doubles */
+};
 
-/* Columns of a pass over the positions of a sample: several positions side by side if layers are narrow. Rows of a
- * sample are contiguous, so position p, column j is at p·width + j. */
+/* Positions of a line. Rows of a sample are contiguous, so position p, column j is at p·width + j. */
 static int64_t side_by_side(int64_t positions, int32_t width) {
   int64_t fold = 1;
-  while (positions % (2 * fold) == 0 && 2 * fold * width <= FOLD_MOST) fold *= 2;
+  while (positions % (2 * fold) == 0 && 2 * fold * width <= LINE) fold *= 2;
   return fold;
 }
 
-ES_KERNEL
-static void add_floats(double *restrict sums, const float *restrict rows, int64_t n, int64_t columns) {
+/* sums += Σ (line − shift) over 1, 2 or 8 lines. These differences are small where the mean is far from zero, so floats
+ * lose no digits of them. */
+static ES_INLINE void add_deep(double *restrict sums, const float *restrict lines, const float *restrict shift,
+                               int64_t columns, const int deep) {
+  for (int64_t j = 0; j < columns; j++) {
+    const float *x = lines + j, s = shift[j];
+    float sum = x[0] - s;
+    if (deep >= 2) sum += x[columns] - s;
+    if (deep >= 4) sum += (x[2 * columns] - s) + (x[3 * columns] - s);
+    if (deep >= 8) sum += ((x[4 * columns] - s) + (x[5 * columns] - s)) + ((x[6 * columns] - s) + (x[7 * columns] - s));
+    sums[j] += (double)sum;
+  }
+}
+
+static ES_INLINE void add_lines(double *restrict sums, const float *restrict lines, const float *restrict shift,
+                                int64_t n, int64_t columns) {
   int64_t i = 0;
-  for (; i + 4 <= n; i += 4, rows += 4 * columns)
-    for (int64_t j = 0; j < columns; j++)
-      sums[j] += ((double)rows[j] + (double)rows[columns + j]) +
-                 ((double)rows[2 * columns + j] + (double)rows[3 * columns + j]);
-  for (; i < n; i++, rows += columns)
-    for (int64_t j = 0; j < columns; j++) sums[j] += (double)rows[j];
+  for (int64_t j = 0; j < columns; j++) sums[j] = 0.0;
+  for (; i + DEEP <= n; i += DEEP) add_deep(sums, lines + i * columns, shift, columns, DEEP);
+  for (; i + 2 <= n; i += 2) add_deep(sums, lines + i * columns, shift, columns, 2);
+  for (; i < n; i++) add_deep(sums, lines + i * columns, shift, columns, 1);
 }
 
-ES_KERNEL
-static void add_doubles(double *restrict sums, const double *restrict rows, int64_t n, int64_t columns) {
-  for (int64_t i = 0; i < n; i++)
-    for (int64_t j = 0; j < columns; j++) sums[j] += rows[i * columns + j];
-}
-
-/* Adds the positions that lie side by side, and divides. */
-ES_KERNEL
-static void fold_sums(double *restrict out, double *restrict sums, int64_t columns, int64_t width, double positions) {
+/* Adds up the positions that lie side by side in a line of sums. */
+static ES_INLINE void fold_line(double *restrict sums, int64_t columns, int64_t width) {
   for (int64_t half = columns / 2; half >= width; half /= 2)
     for (int64_t j = 0; j < half; j++) sums[j] += sums[half + j];
-  for (int64_t j = 0; j < width; j++) out[j] = sums[j] / positions;
 }
 
-static void mean_of(double *out, const void *rows, bool is_double, int64_t positions, int32_t width, double *wide) {
-  const int64_t fold = side_by_side(positions, width), columns = fold * width;
-  double *sums = fold > 1 ? wide : out;
-  memset(sums, 0, (size_t)columns * sizeof *sums);
-  if (is_double)
-    add_doubles(sums, rows, positions / fold, columns);
-  else
-    add_floats(sums, rows, positions / fold, columns);
-  if (fold > 1)
-    fold_sums(out, sums, columns, width, (double)positions);
-  else
-    for (int32_t j = 0; positions > 1 && j < width; j++) out[j] = sums[j] / (double)positions;
+/* Writes the means of (row − shift) over the positions of each of n samples. `shift` and `sums` have one line. Returns
+ * false if a mean is not finite: a sum of floats may overflow. */
+ES_KERNEL
+static bool means_of_floats(float *restrict out, const float *restrict rows, const float *restrict shift,
+                            double *restrict sums, const int64_t shape[3], int64_t columns) {
+  const int64_t n = shape[0], positions = shape[1], width = shape[2], lines = positions * width / columns;
+  const double factor = 1.0 / (double)positions;
+  int32_t finite = 1;
+  for (int64_t i = 0; i < n; i++, rows += positions * width, out += width) {
+    if (columns == LINE)
+      add_lines(sums, rows, shift, lines, LINE);
+    else if (columns == 2 * LINE)
+      add_lines(sums, rows, shift, lines, 2 * LINE);
+    else if (columns == 4 * LINE)
+      add_lines(sums, rows, shift, lines, 4 * LINE);
+    else
+      add_lines(sums, rows, shift, lines, columns);
+    fold_line(sums, columns, width);
+    for (int64_t j = 0; j < width; j++) {
+      out[j] = (float)(sums[j] * factor);
+      finite &= fabsf(out[j]) <= FLT_MAX;
+    }
+  }
+  return finite;
 }
 
-void es_class_sample_means(double *out, const void *rows, bool is_double, int64_t n, int64_t positions, int32_t width) {
-  const size_t size = (size_t)(positions * width) * (is_double ? sizeof(double) : sizeof(float));
-  double wide[FOLD_MOST];
-  for (int64_t i = 0; i < n; i++)
-    mean_of(out + i * width, (const char *)rows + (size_t)i * size, is_double, positions, width, wide);
+/* The same for one position, where a mean is a row. */
+ES_KERNEL
+static bool differences(float *restrict out, const float *restrict rows, const float *restrict shift,
+                        const int64_t shape[3]) {
+  int32_t finite = 1;
+  for (int64_t i = 0, at = 0; i < shape[0]; i++, at += shape[2]) {
+    for (int64_t j = 0; j < shape[2]; j++) {
+      out[at + j] = rows[at + j] - shift[j];
+      finite &= fabsf(out[at + j]) <= FLT_MAX;
+    }
+  }
+  return finite;
+}
+
+/* The same in double alone. `wide`: rows and means are double. */
+static ES_INLINE void means_of_doubles(void *restrict out, const void *restrict rows, const double *restrict shift,
+                                       double *restrict sums, const int64_t shape[3], const bool wide) {
+  const int64_t n = shape[0], positions = shape[1], width = shape[2];
+  for (int64_t i = 0, at = 0; i < n; i++) {
+    for (int64_t j = 0; j < width; j++) sums[j] = 0.0;
+    for (int64_t p = 0; p < positions; p++, at += width)
+      for (int64_t j = 0; j < width; j++)
+        sums[j] += (wide ? ((const double *)rows)[at + j] : (double)((const float *)rows)[at + j]) - shift[j];
+    for (int64_t j = 0; j < width; j++) {
+      const double mean = positions > 1 ? sums[j] / (double)positions : sums[j];
+      if (wide)
+        ((double *)out)[i * width + j] = mean;
+      else
+        ((float *)out)[i * width + j] = (float)mean;
+    }
+  }
+}
+
+ES_KERNEL
+static void means_in_double(void *out, const void *rows, const double *shift, double *sums, const int64_t shape[3],
+                            bool wide) {
+  if (wide)
+    means_of_doubles(out, rows, shift, sums, shape, true);
+  else
+    means_of_doubles(out, rows, shift, sums, shape, false);
+}
+
+/* Sets a lane's shift: its first row. */
+static void set_shift(double *shift, const es_class_rows_t *r, int32_t width) {
+  for (int32_t j = 0; j < width; j++)
+    shift[j] = r->is_double ? ((const double *)r->rows)[j] : (double)((const float *)r->rows)[j];
+}
+
+void es_class_sums_means(es_class_sums_t *s, int lane, void *out, const es_class_rows_t *r) {
+  const int64_t shape[3] = {r->n, r->positions, s->width};
+  const int64_t columns = side_by_side(r->positions, s->width) * s->width;
+  double *shift = s->shift + (size_t)lane * (size_t)s->width;
+  float line[LINE_MOST];
+  if (r->n == 0) return;
+  if (!s->started[lane]) set_shift(shift, r, s->width);
+  s->started[lane] = true;
+  if (!r->is_double && columns <= LINE_MOST) {
+    for (int64_t first = 0; first < columns; first += s->width)
+      for (int32_t j = 0; j < s->width; j++) line[first + j] = (float)shift[j];
+    if (r->positions == 1 ? differences(out, r->rows, line, shape)
+                          : means_of_floats(out, r->rows, line, s->line, shape, columns))
+      return;
+  }
+  means_in_double(out, r->rows, shift, s->line, shape, r->is_double);
 }
 
 /* ---- sums ---- */
@@ -82,7 +161,8 @@ es_code_t es_class_sums_create(es_class_sums_t *out, const es_group_t *group, in
   out->shift = es_allocate_zero(lanes_of(out), (size_t)width * sizeof *out->shift);
   out->sums = es_allocate_zero(lanes_of(out), lane_size(out) * sizeof *out->sums);
   out->started = es_allocate_zero(lanes_of(out), sizeof *out->started);
-  if (out->shift && out->sums && out->started) return ES_OK;
+  out->line = es_allocate((size_t)(width > LINE ? width : LINE), sizeof *out->line);
+  if (out->shift && out->sums && out->started && out->line) return ES_OK;
   es_class_sums_destroy(out);
   return es_out_of_memory(status, STAGE, "the means of %d classes of a layer of width %d", classes, width);
 }
@@ -91,6 +171,7 @@ void es_class_sums_destroy(es_class_sums_t *sums) {
   es_free(sums->shift);
   es_free(sums->sums);
   es_free(sums->started);
+  es_free(sums->line);
   *sums = (es_class_sums_t){0};
 }
 
@@ -104,23 +185,32 @@ void es_class_sums_reset(es_class_sums_t *s) {
 }
 
 ES_KERNEL
-static void move_and_add(double *restrict to, double *restrict sample, const double *restrict shift, size_t width) {
-  for (size_t j = 0; j < width; j++) {
-    sample[j] -= shift[j];
-    to[j] += sample[j];
+static void add_floats(double *restrict sums, const float *restrict features, int64_t n, int64_t width,
+                       const int32_t *restrict labels) {
+  for (int64_t i = 0; i < n; i++, features += width) {
+    double *to = sums + labels[i] * (width + 1);
+    for (int64_t j = 0; j < width; j++) to[j] += (double)features[j];
+    to[width] += 1.0;
   }
 }
 
-void es_class_sums_add(es_class_sums_t *s, int lane, double *samples, int64_t n, const int32_t *labels) {
-  const size_t width = (size_t)s->width;
-  double *shift = s->shift + (size_t)lane * width, *sums = s->sums + (size_t)lane * lane_size(s);
-  if (n > 0 && !s->started[lane]) memcpy(shift, samples, width * sizeof *shift);
-  s->started[lane] = s->started[lane] || n > 0;
-  for (int64_t i = 0; i < n; i++, samples += width) {
-    double *to = sums + (size_t)labels[i] * (width + 1);
-    move_and_add(to, samples, shift, width);
+ES_KERNEL
+static void add_doubles(double *restrict sums, const double *restrict features, int64_t n, int64_t width,
+                        const int32_t *restrict labels) {
+  for (int64_t i = 0; i < n; i++, features += width) {
+    double *to = sums + labels[i] * (width + 1);
+    for (int64_t j = 0; j < width; j++) to[j] += features[j];
     to[width] += 1.0;
   }
+}
+
+void es_class_sums_add(es_class_sums_t *s, int lane, const void *features, bool is_double, int64_t n,
+                       const int32_t *labels) {
+  double *sums = s->sums + (size_t)lane * lane_size(s);
+  if (is_double)
+    add_doubles(sums, features, n, s->width, labels);
+  else
+    add_floats(sums, features, n, s->width, labels);
 }
 
 /* ---- means ---- */

@@ -34,8 +34,8 @@ typedef struct es_classes_analysis {
   int n, head;              /* measured layers; index behind them of the features that the classifier reads, or −1 */
   int shown;                /* captured layer of `head` */
   es_class_layer_t *layers; /* (n + 1) */
-  double *means, *scratch;  /* one slice: means of the rows of its samples; rows of the method */
-  double *numbers;          /* (n, ES_CLASS_NUMBERS) of the split */
+  double *features, *scratch; /* one slice: features that are not kept, and rows of the method; float or double */
+  double *numbers;            /* (n, ES_CLASS_NUMBERS) of the split */
   /* Samples of this rank in the pass, lane after lane. */
   bool began;
   int n_kept; /* layers 0 … n_kept−1 keep their features */
@@ -92,7 +92,7 @@ static es_code_t create_layers(es_classes_analysis_t *a, es_status_t *status) {
     widest = largest(widest, width);
     ES_TRY(es_class_sums_create(&a->layers[a->n].sums, &c->group, (int32_t)width, classes_of(a), status));
   }
-  a->means = es_owned_allocate(&a->owned, (size_t)(ES_SLICE_MAX * widest), sizeof *a->means);
+  a->features = es_owned_allocate(&a->owned, (size_t)(ES_SLICE_MAX * widest), sizeof *a->features);
   a->scratch = es_owned_allocate(&a->owned, (size_t)scratch, sizeof *a->scratch);
   return a->owned.failed ? es_out_of_memory(status, STAGE, "a slice of outputs") : ES_OK;
 }
@@ -166,31 +166,35 @@ static void start_pass(es_classes_analysis_t *a, const es_ride_t *ride) {
   a->began = true;
 }
 
-/* Copies samples that es_class_sums_add has moved. */
-static void keep(es_classes_analysis_t *a, es_class_layer_t *layer, const double *samples, int64_t at, int64_t n) {
-  const size_t width = (size_t)layer->sums.width, first = (size_t)at * width, count = (size_t)n * width;
+/* Room for the features of samples from `at` on; NULL if out of memory. */
+static void *room_of(es_classes_analysis_t *a, es_class_layer_t *layer, int64_t at) {
   if (layer->room < a->local) {
     drop(layer);
     layer->kept = es_allocate((size_t)a->local, row_bytes(layer));
     layer->room = layer->kept ? a->local : 0;
   }
   layer->filled = true;
-  if (!layer->kept) {
-    es_out_of_memory(&a->failed, STAGE, "the features of %lld samples", (long long)a->local);
-    return;
-  }
-  if (layer->is_double)
-    memcpy((double *)layer->kept + first, samples, count * sizeof *samples);
-  else
-    for (size_t i = 0; i < count; i++) ((float *)layer->kept)[first + i] = (float)samples[i];
+  if (layer->kept) return (char *)layer->kept + (size_t)at * row_bytes(layer);
+  es_out_of_memory(&a->failed, STAGE, "the features of %lld samples", (long long)a->local);
+  return NULL;
 }
 
-/* Adds the samples of a slice whose rows are known. */
+/* Takes the samples of a slice whose rows are known. Features that are kept are added when all are there, because the
+ * sums of all lanes and layers do not fit into the cache. */
 static void add(es_classes_analysis_t *a, int index, const es_ride_t *ride, const void *rows, int64_t positions) {
   es_class_layer_t *layer = &a->layers[index];
-  es_class_sample_means(a->means, rows, ride->is_double, ride->n, positions, layer->sums.width);
-  es_class_sums_add(&layer->sums, ride->lane, a->means, ride->n, ride->labels);
-  if (index == a->head ? a->head_kept : index < a->n_kept) keep(a, layer, a->means, ride->at, ride->n);
+  const es_class_rows_t samples = {.rows = rows, .is_double = ride->is_double, .n = ride->n, .positions = positions};
+  const bool keeps = index == a->head ? a->head_kept : index < a->n_kept;
+  void *features = keeps ? room_of(a, layer, ride->at) : a->features;
+  if (!features) return;
+  es_class_sums_means(&layer->sums, ride->lane, features, &samples);
+  if (!keeps) es_class_sums_add(&layer->sums, ride->lane, features, ride->is_double, ride->n, ride->labels);
+}
+
+static void add_kept(const es_classes_analysis_t *a, es_class_layer_t *layer) {
+  for (int lane = 0; layer->filled && lane < a->context->group.lane_count; lane++)
+    es_class_sums_add(&layer->sums, lane, (char *)layer->kept + (size_t)a->lane_start[lane] * row_bytes(layer),
+                      layer->is_double, a->lane_count[lane], a->labels + a->lane_start[lane]);
 }
 
 static void take_slice(es_classes_analysis_t *a, const es_ride_t *ride) {
@@ -281,8 +285,8 @@ static es_code_t count_share(const es_classes_analysis_t *a, int index, const es
                              es_class_count_t count, double *share, es_status_t *status) {
   const es_group_t *group = &a->context->group;
   const es_class_layer_t *layer = &a->layers[index];
-  double sums[2] = {0.0, 0.0}, *room = es_allocate(2, (size_t)means->width * sizeof *room);
-  if (!room) es_out_of_memory(status, STAGE, "a row of width %d", means->width);
+  double sums[2] = {0.0, 0.0}, *room = es_allocate(es_class_room(means->width, means->classes), sizeof *room);
+  if (!room) es_out_of_memory(status, STAGE, "the means of %d classes", means->classes);
   ES_TRY(es_group_agree(group, status));
   for (int lane = 0; layer->filled && lane < group->lane_count; lane++) {
     const es_class_samples_t samples = {.features =
@@ -334,6 +338,7 @@ static es_code_t receive_rows(void *state, const es_merged_t *merged, es_status_
   const double start = es_clock();
   if (a->failed.code != ES_OK) *status = a->failed;
   ES_TRY(es_group_agree(&a->context->group, status));
+  add_kept(a, &a->layers[merged->layer]);
   ES_TRY(es_class_sums_reduce(&means, &a->layers[merged->layer].sums, status));
   const es_code_t code = measure_layer(a, merged, &means, a->numbers + merged->layer * ES_CLASS_NUMBERS, status);
   es_class_means_destroy(&means);
@@ -344,13 +349,10 @@ static es_code_t receive_rows(void *state, const es_merged_t *merged, es_status_
 
 /* ---- the classifier ---- */
 
-/* The classifier's weights (classes, features) with features in the order of an output, and its bias. */
-typedef struct classifier {
-  float *weights; /* owned */
-  const float *bias;
-} classifier_t;
-
-static es_code_t load_classifier(classifier_t *out, const es_classes_analysis_t *a, es_status_t *status) {
+/* Reads the classifier, with features in the order of an output. *weights (classes, features) is owned by the caller.
+ */
+static es_code_t load_classifier(es_class_classifier_t *out, float **weights, const es_classes_analysis_t *a,
+                                 es_status_t *status) {
   const es_graph_t *g = graph_of(a);
   const es_node_t *node = &g->nodes[es_graph_output(g)];
   const es_shape_t in = g->nodes[node->input].out;
@@ -358,36 +360,38 @@ static es_code_t load_classifier(classifier_t *out, const es_classes_analysis_t 
   const float *from = parameters + g->parameters[node->weight].offset;
   const int64_t positions = (int64_t)in.h * in.w, width = es_shape_size(in);
   out->bias = node->bias >= 0 ? parameters + g->parameters[node->bias].offset : NULL;
-  out->weights = es_allocate((size_t)classes_of(a), (size_t)width * sizeof *out->weights);
-  if (!out->weights) return es_out_of_memory(status, STAGE, "the weights of the classifier");
+  out->weights = *weights = es_allocate((size_t)classes_of(a), (size_t)width * sizeof **weights);
+  if (!*weights) return es_out_of_memory(status, STAGE, "the weights of the classifier");
   for (int32_t k = 0; k < classes_of(a); k++, from += width)
-    for (int64_t i = 0; i < width; i++) out->weights[k * width + i] = from[i % in.c * positions + i / in.c];
+    for (int64_t i = 0; i < width; i++) (*weights)[k * width + i] = from[i % in.c * positions + i / in.c];
   return ES_OK;
 }
 
 static int64_t count_mismatches(const es_classes_analysis_t *a, const es_class_means_t *means,
                                 const es_class_samples_t *samples, double *room) {
-  classifier_t classifier;
+  es_class_classifier_t classifier;
+  float *weights;
   es_status_t own = {0};
-  if (load_classifier(&classifier, a, &own) != ES_OK) return -1;
-  const int64_t n =
-      es_class_mismatches(means, samples, classifier.weights, (size_t)means->width, classifier.bias, room);
-  es_free(classifier.weights);
+  if (load_classifier(&classifier, &weights, a, &own) != ES_OK) return -1;
+  const int64_t n = es_class_mismatches(means, samples, &classifier, room);
+  es_free(weights);
   return n;
 }
 
 /* NC3 and NC4, alike on all ranks. Collective. */
 static es_code_t measure_classifier(es_classes_analysis_t *a, double numbers[2], es_status_t *status) {
-  classifier_t classifier;
+  es_class_classifier_t classifier;
   es_class_means_t means;
+  float *weights;
+  add_kept(a, &a->layers[a->head]);
   ES_TRY(es_class_sums_reduce(&means, &a->layers[a->head].sums, status));
-  load_classifier(&classifier, a, status);
+  load_classifier(&classifier, &weights, a, status);
   if (es_group_agree(&a->context->group, status) == ES_OK) {
-    numbers[0] = es_class_duality(&means, classifier.weights, (size_t)means.width);
+    numbers[0] = es_class_duality(&means, weights);
     count_share(a, a->head, &means, count_mismatches, &numbers[1], status);
     if (means.present < 2) numbers[1] = NAN;
   }
-  es_free(classifier.weights);
+  es_free(weights);
   es_class_means_destroy(&means);
   return status->code;
 }
