@@ -8,7 +8,7 @@ NEEDED = {"h5py": "python3-h5py", "h5netcdf": "python3-h5netcdf", "jinja2": "pyt
 
 def report(options):
     from . import report as module
-    print(f"wrote {module.write(options.sweep, options.to)}")
+    print(f"wrote {module.write(options.sweep, options.to, options.similarity)}")
     return 0
 
 
@@ -71,6 +71,8 @@ def parser():
                             description="Writes FOLDER/index.html, what this page loads (page/ and data/), figures/*.svg, *.png and *.csv, and tables/*.csv.")
     p.add_argument("sweep", metavar="SWEEP.h5", help="a file that `eigenscope merge` wrote, or the file of one point")
     p.add_argument("--to", metavar="FOLDER", required=True, help="the folder of the report; files of an earlier report are replaced")
+    p.add_argument("--similarity", metavar="FILE.h5", action="append", default=[],
+                   help="a file of `eigenscope similarity --to` about points of the sweep, to show; may be repeated")
     p.set_defaults(run=report)
     p = commands.add_parser("watch", help="keeps the report of a job up to date while the job runs",
                             description="Writes the report of the points that have a result, and what runs at present, until each point has "

@@ -153,7 +153,7 @@ def describe(sweep, name):
         numbers = np.atleast_1d(attributes[kind]) if attributes[kind] is not None else []
         flags = {"masks": kind == "flag_masks", "numbers": [int(n) for n in numbers], "words": str(attributes["flag_meanings"]).split()}
     return {"name": name, "label": str(v.attrs.get("long_name", "")), "units": str(v.attrs.get("units", "")), "dims": dims,
-            "shape": shape, "at": {}, "type": "<f8" if out_of_range(sweep, name, stream) else "<f4", "stream": stream, "flags": flags}, ""
+            "shape": shape, "at": {}, "range": [float(x) for x in np.atleast_1d(v.attrs.get("shown_range", []))], "type": "<f8" if out_of_range(sweep, name, stream) else "<f4", "stream": stream, "flags": flags}, ""
 
 
 def out_of_range(sweep, name, stream):

@@ -9,11 +9,12 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from . import __version__, explorer, figures
+from . import __version__, alike, explorer, figures
 from .claims import HOLDS, Claims
 from .figures.style import RC, plt
 from .files import SchemaError, open as open_file
 from .findings import Findings, RULE
+from .similarity import add_similarity
 from .sweep import Sweep, axis_text, width_text
 
 ROWS = 40  # on the page; the CSV has all rows
@@ -35,6 +36,9 @@ TABLES = (("findings", "Findings", "The table at the top of the page."),
           ("steps", "Order after training steps", "Kendall's τ-b of the saturations of the hidden layers after a training step with the "
            "final ones: the mean over the complete points, and the lowest. networks_tau is that of the mean saturations of the networks, "
            "each at its latest measured step."),
+          ("similarity", "Similarity", "Debiased linear CKA after the last compared epoch, means over seeds. same_from_epoch: the epoch from which "
+           "the CKA of the layer with its own last state stays at 0.9 or above. cka_seeds and cka_networks: with the layer of the same name in other "
+           "seeds of the network, and in other networks."),
           ("kinds", "Kinds of layers", "Means over the layers of a kind and over seeds, after the last epoch. The kind is that of the name."),
           ("networks", "Networks", "Means over seeds; half_interval is half of the 95 % confidence interval (Student's t)."),
           ("points", "Points", "Every point of the file after its last epoch. Epochs are those that it completed. " + RULE),
@@ -42,11 +46,12 @@ TABLES = (("findings", "Findings", "The table at the top of the page."),
            "probes_not_converged is a number of seeds, probe_l2 the strengths that their probes chose. Further columns are measures that the "
            "file has: analysis/README.md defines them."))
 
-def write(source, folder):
-    """Writes the report of `source` into `folder` (created if needed); returns the path of the page."""
+def write(source, folder, similarity=()):
+    """Writes the report of `source` into `folder` (created if needed); returns the path of the page. `similarity`: files of
+    `eigenscope similarity --to` about its points."""
     folder = pathlib.Path(folder)
     with open_file(source) as dataset:
-        sweep = Sweep(dataset)
+        sweep = Sweep(add_similarity(dataset, *similarity) if similarity else dataset)
         if len(sweep.points) == 0:
             raise SchemaError(f"{source}: has no points")
         try:
@@ -57,6 +62,7 @@ def write(source, folder):
         except OSError as error:
             raise SchemaError(f"--to {folder}: cannot be created: {error.strerror}") from error
         findings = Findings(sweep)
+        alike.find(findings)
         claims = Claims(findings).table
         if len(claims):
             findings.tables["findings"] = claims.drop(columns="detail")
@@ -153,8 +159,8 @@ def cell(value, column):
 def words_of(sweep):
     """The words that the page explains: of networks of other programs, only those that it uses."""
     used = {"probe": sweep.probes is not None, "tail": np.isfinite(sweep.tail).any(), "border": sweep.border.any(),
-            "eigenspace": "eigenspace_overlap" in sweep.data, "effect": False, "error": False, "point": bool(sweep.axes)}
-    return [word for word, there in used.items() if there or not sweep.foreign]
+            "eigenspace": "eigenspace_overlap" in sweep.data, "cka": "cka_layers" in sweep.data, "effect": False, "error": False, "point": bool(sweep.axes)}
+    return [word for word, there in used.items() if there or not sweep.foreign and word != "cka"]
 
 
 def render(source, sweep, findings, claims, shown, tables, data):
@@ -172,6 +178,8 @@ def render(source, sweep, findings, claims, shown, tables, data):
              ("shown", f"{sweep.split} split, δ = {sweep.delta:g}, "
               + ("epoch" if len(sweep.epochs) == 1 else f"epochs {sweep.epochs.min()} to") + f" {sweep.epochs.max()}"
               + (f"; the file also has δ = {', '.join(f'{d:g}' for d in other)}" if len(other) else "")),
+             ("similarity", "similarity_files" in attributes and f"{attributes['similarity_files']}: {attributes['similarity_points']} of "
+              f"{len(points)} points, {attributes['similarity_samples']} samples"),
              ("train split", {"training": "activations of training itself, while weights change",
                               "inference": "activations in inference mode, of images without augmentation",
                               "recorded": "activations as the program that wrote the sums ran the network"}.get(

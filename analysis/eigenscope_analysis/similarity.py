@@ -1,31 +1,184 @@
-"""Files of `eigenscope similarity --to`: as tables, and as a heat map of CKA."""
+"""Files of `eigenscope similarity --to`: as tables, as variables beside those of a sweep, and as a heat map of CKA."""
+import os
+
 import h5py
 import numpy as np
 
 from .errors import SchemaError
 from .figures.style import INK, RC, layer_ticks, plt
-from .files import NOT_PLAIN
+from .files import NOT_PLAIN, as_sweep, check_alone
 
 SCHEMA, SCHEMA_VERSION = "eigenscope similarity", 1
 MOST = 400  # sets that a heat map can show
+LARGEST = 1 << 26  # numbers of cka_points
+RANGE = {"units": "1", "shown_range": [0.0, 1.0]}  # of the colours
 
 
-def read(path):
-    """(sets, cka): a list of (point_id, epoch, layer), and the matrix of debiased linear CKA between them."""
-    try:
-        with h5py.File(path) as file:
-            schema, version = file.attrs.get("schema"), file.attrs.get("schema_version")
+class Similarities:
+    """An open file of similarities. `sets`: list of (point_id, epoch, layer). Use it in `with`."""
+
+    def __init__(self, path):
+        self.path, self.file = path, None
+        try:
+            check_alone(path)
+            self.file = h5py.File(path)
+            schema, version = self.file.attrs.get("schema"), self.file.attrs.get("schema_version")
             if schema != SCHEMA or version != SCHEMA_VERSION:
                 raise SchemaError(f"{path}: is no file of similarities; eigenscope similarity FILE.h5 --to {path} writes one")
-            points, layers = (file[name].asstr()[()] for name in ("point_id", "layer"))
-            sets = list(zip(points, file["epoch"][()].tolist(), (NOT_PLAIN.sub("?", layer) for layer in layers)))
-            cka = file["cka"][()]
-    except (OSError, KeyError, TypeError) as error:
-        raise SchemaError(f"{path}: cannot be read as a file of similarities: {error}") from error
-    if cka.shape != (len(sets), len(sets)):
-        raise SchemaError(f"{path}: is damaged: cka has the shape {cka.shape}, but there are {len(sets)} sets")
-    return sets, cka
+            points, layers = (self.file[name].asstr()[()] for name in ("point_id", "layer"))
+            self.sets = list(zip(points, self.file["epoch"][()].tolist(), (NOT_PLAIN.sub("?", layer) for layer in layers)))
+            self.samples = int(self.file.attrs.get("samples", 0))
+            shape = self.file["cka"].shape
+        except (OSError, KeyError, TypeError, AttributeError, SchemaError) as error:
+            self.__exit__()
+            raise error if isinstance(error, SchemaError) else self.unreadable(error) from error
+        if shape != (len(self.sets), len(self.sets)):
+            self.__exit__()
+            raise SchemaError(f"{path}: is damaged: cka has the shape {shape}, but there are {len(self.sets)} sets")
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.file is not None:
+            self.file.close()
+
+    def unreadable(self, error):
+        return SchemaError(f"{self.path}: cannot be read as a file of similarities: {error}")
+
+    def rows(self, indices):
+        """CKA of some sets, which lie close together, with all sets."""
+        first = min(indices)
+        try:
+            return self.file["cka"][first:max(indices) + 1][np.asarray(indices) - first]
+        except OSError as error:
+            raise self.unreadable(error) from error
+
+    def procrustes(self):
+        """{(first set, second set): distance}, both ways round."""
+        try:
+            if "procrustes" not in self.file:
+                return {}
+            pairs = zip(*(self.file[name][()].tolist() for name in ("pair_first", "pair_second", "procrustes")))
+        except (OSError, KeyError) as error:
+            raise self.unreadable(error) from error
+        found = {}
+        for a, b, distance in pairs:
+            found[a, b] = found[b, a] = distance
+        return found
+
+    def of_points(self, ids):
+        """{row: {epoch: {layer: index of the set}}} of the points in `ids`, by their position there."""
+        rows, found = {word: row for row, word in enumerate(ids)}, {}
+        for i, (point, epoch, layer) in enumerate(self.sets):
+            if point in rows:
+                found.setdefault(rows[point], {}).setdefault(epoch, {}).setdefault(layer, i)
+        return found
+
+
+# ---- beside the variables of a sweep ----
+
+def add_similarity(dataset, *paths):
+    """The dataset of open() with the numbers of files of similarities, over point (of a point that no file has: NaN):
+
+    cka_layers (layer, other_layer)  CKA between the layers, after the last epoch of the point in the file (cka_epoch)
+    cka_last (epoch, layer)          CKA of a layer with itself after that epoch
+    procrustes_last (epoch, layer)   Procrustes distance of the same, if a file has it (--procrustes)
+    cka_points (layer, other_point)  CKA with the layer of the same name in another point of the same file, each after its last epoch; NaN
+                                     with itself. Left out if it had more than 2**26 numbers
+    """
+    made = as_sweep(dataset)
+    added = Added(made)
+    for path in paths:
+        with Similarities(path) as file:
+            added.read(file)
+    return added.result()
+
+
+class Added:
+    """The numbers of files of similarities in the order of a sweep."""
+
+    def __init__(self, made):
+        self.made = made
+        self.ids = [str(word) for word in np.atleast_1d(made["point_id"].values)]
+        self.names = made["layer_name"].values.astype(str)  # (point, layer)
+        self.epochs = {int(epoch): at for at, epoch in enumerate(made["epoch"].values)}
+        n, layers = self.names.shape
+        self.layers = np.full((n, layers, layers), np.nan)
+        self.last, self.procrustes = (np.full((n, len(self.epochs), layers), np.nan) for _ in range(2))
+        self.epoch, self.blocks, self.of, self.samples = np.full(n, np.nan), [], {}, set()  # of: row -> file
+
+    def read(self, file):
+        found = file.of_points(self.ids)
+        if not found:
+            named = list(dict.fromkeys(point for point, _, _ in file.sets))
+            raise SchemaError(f"{file.path}: compares other points ({', '.join(named[:3])}{', …' if len(named) > 3 else ''}), none of those of "
+                              f"the sweep; eigenscope similarity SWEEP.h5 --to {file.path} compares those of the sweep")
+        twice = next((row for row in found if row in self.of), None)
+        if twice is not None:
+            raise SchemaError(f"{file.path}: compares point {self.ids[twice]}, as {self.of[twice]} does; each point may be in one file only")
+        self.samples.add(file.samples)
+        distances = file.procrustes()
+        rows = sorted(found)
+        lasts = [found[row][max(found[row])] for row in rows]
+        places = {name: at for at, name in enumerate(dict.fromkeys(name for own in lasts for name in own))}
+        sets = np.full((len(rows), len(places)), -1)  # the set of each layer, by its name, after the last epoch
+        for at, own in enumerate(lasts):
+            sets[at, [places[name] for name in own]] = list(own.values())
+        small = len(rows) ** 2 * self.names.shape[1] <= LARGEST
+        between = np.full((len(rows), self.names.shape[1], len(rows)) if small else 0, np.nan)
+        for at, row in enumerate(rows):
+            self.of[row], self.epoch[row] = file.path, max(found[row])
+            layers = [layer for layer, name in enumerate(self.names[row]) if name in lasts[at]]
+            if not layers:
+                continue
+            columns = [places[name] for name in self.names[row][layers]]
+            values = file.rows(sets[at, columns])
+            self.layers[row][np.ix_(layers, layers)] = values[:, sets[at, columns]]
+            self._over_epochs(row, found[row], layers, sets[at, columns], values, distances)
+            other = sets[:, columns].T  # (layer, point)
+            if small:
+                between[at][layers] = np.where(other >= 0, np.take_along_axis(values, np.maximum(other, 0), axis=1), np.nan)
+                between[at, :, at] = np.nan
+        self.blocks.append((rows, between))
+
+    def _over_epochs(self, row, of_epochs, layers, references, values, distances):
+        """Each layer after each epoch, compared with the same layer after the last one (`references`; `values`: their CKA with all sets)."""
+        for epoch, own in of_epochs.items():
+            for layer, reference, compared in zip(layers, references, values):
+                index = own.get(self.names[row][layer])
+                if epoch in self.epochs and index is not None:
+                    self.last[row, self.epochs[epoch], layer] = compared[index]
+                    self.procrustes[row, self.epochs[epoch], layer] = distances.get((index, reference), np.nan)
+
+    def result(self):
+        n, layers = self.names.shape
+        rows = sorted(self.of)
+        variables = {"cka_layers": (("point", "layer", "other_layer"), self.layers,
+                                    {"long_name": "debiased linear CKA between the layers, after the last compared epoch", **RANGE}),
+                     "cka_last": (("point", "epoch", "layer"), self.last,
+                                  {"long_name": "debiased linear CKA of the layer with itself after the last compared epoch", **RANGE}),
+                     "cka_epoch": (("point",), self.epoch, {"long_name": "the last compared epoch", "units": "1"})}
+        if np.isfinite(self.procrustes).any():
+            variables["procrustes_last"] = (("point", "epoch", "layer"), self.procrustes, {
+                "long_name": "orthogonal Procrustes distance (0 to 2) of the layer from itself after the last compared epoch", "units": "1"})
+        if len(rows) > 1 and n * len(rows) * layers <= LARGEST:  # so all blocks were small
+            between = np.full((n, layers, len(rows)), np.nan)
+            for own, block in self.blocks:
+                between[np.ix_(own, range(layers), np.searchsorted(rows, own))] = block
+            variables["cka_points"] = (("point", "layer", "other_point"), between, {
+                "long_name": "debiased linear CKA with the layer of the same name in another point, each after its last compared epoch", **RANGE})
+        made = self.made.assign(variables)
+        if "cka_points" in variables:
+            made = made.assign_coords(other_point=rows)
+        files = sorted({os.path.basename(path) for path in map(str, self.of.values())})
+        made.attrs = {**self.made.attrs, "similarity_files": ", ".join(files), "similarity_points": len(rows),
+                      "similarity_samples": ", ".join(map(str, sorted(self.samples)))}
+        made.set_close(self.made.close)
+        return made
+
+
+# ---- alone ----
 
 def choose(sets, epoch, points):
     """Indices of the sets of some points after one epoch; "last": the last of each point; None: all epochs."""
@@ -39,18 +192,19 @@ def choose(sets, epoch, points):
 def heatmap(path, epoch="last", points=None):
     """A figure of CKA between the layers of some points (their ids, which may be cut; default: all) after one epoch ("last": of
     each point; None: all epochs). Sets without CKA are left white."""
-    sets, cka = read(path)
-    chosen = choose(sets, epoch, points)
-    if not chosen:
-        raise SchemaError(f"{path}: has no sets of epoch {epoch}" + (f" and points {', '.join(points)}" if points else ""))
-    if len(chosen) > MOST:
-        raise SchemaError(f"{path}: a heat map shows at most {MOST} sets, but {len(chosen)} are chosen; choose some by epoch or points")
+    with Similarities(path) as file:
+        sets, chosen = file.sets, choose(file.sets, epoch, points)
+        if not chosen:
+            raise SchemaError(f"{path}: has no sets of epoch {epoch}" + (f" and points {', '.join(points)}" if points else ""))
+        if len(chosen) > MOST:
+            raise SchemaError(f"{path}: a heat map shows at most {MOST} sets, but {len(chosen)} are chosen; choose some by epoch or points")
+        cka = np.array([file.rows([i])[0][chosen] for i in chosen])
     groups = [sets[i][:2] for i in chosen]
     one = len(set(groups)) == 1
     names = [sets[i][2] if one else f"{sets[i][0][:4]}/{sets[i][1]}/{sets[i][2]}" for i in chosen]
     with plt.rc_context({**RC, "axes.grid": False}):
         figure, axis = plt.subplots(figsize=(6.5, 5.5), layout="constrained")
-        image = axis.imshow(cka[np.ix_(chosen, chosen)], vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
+        image = axis.imshow(cka, vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
         layer_ticks(axis, names, most=32)
         layer_ticks(axis, names, most=32, along_y=True)
         for at in range(1, len(chosen)):

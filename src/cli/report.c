@@ -12,7 +12,7 @@
 static const char STAGE[] = "report";
 
 static const char usage[] =
-    "eigenscope report SWEEP.h5 --to FOLDER\n\n"
+    "eigenscope report SWEEP.h5 --to FOLDER [--similarity FILE.h5]...\n\n"
     "Writes a report about a merged file (from eigenscope merge) or the file of one point: the page FOLDER/index.html, "
     "which\n"
     "needs no internet, the folders page/ and data/ that it loads, figures/*.svg, *.png and *.csv, and tables/*.csv. "
@@ -22,6 +22,7 @@ static const char usage[] =
 
 static const es_option_t options[] = {
     {"--to", "FOLDER", false, "folder to write; files of an earlier report are replaced"},
+    {"--similarity", "FILE.h5", true, "also show this file of eigenscope similarity --to about points of the sweep"},
 };
 const es_page_t es_page_report = {"report", usage, options, sizeof options / sizeof *options};
 
@@ -167,12 +168,31 @@ static es_code_t find_target(const es_arguments_t *arguments, const char **to, e
   return *to != NULL && (*to)[0] != '\0' ? ES_OK : es_fail(status, ES_INPUT, STAGE, "--to FOLDER is missing");
 }
 
+/* Appends an option with each of its values; returns the new number of arguments. */
+static int add_repeated(const char **all, int n, const char *option, const char *const *values, int n_values) {
+  for (int i = 0; i < n_values; i++) {
+    all[n++] = option;
+    all[n++] = values[i];
+  }
+  return n;
+}
+
 static int report(const es_arguments_t *arguments, es_status_t *status) {
-  const char *file = es_arguments_positional(arguments, 0), *to;
+  const char *file = es_arguments_positional(arguments, 0), *to, *const * similar;
+  const int n_similar = es_arguments_all(arguments, "--similarity", &similar);
   ES_TRY(find_target(arguments, &to, status));
   ES_TRY(es_cli_refuse_job(file, STAGE, status));
-  return es_cli_start_package((const char *[OWN_ARGUMENTS + 6]){[OWN_ARGUMENTS] = "report", "--to", to, "--", file},
-                              status);
+  const char **all = es_allocate_zero((size_t)(OWN_ARGUMENTS + 6 + 2 * n_similar), sizeof *all);
+  if (all == NULL) return es_out_of_memory(status, STAGE, "%d arguments", n_similar);
+  int n = OWN_ARGUMENTS;
+  const char *const first[] = {"report", "--to", to};
+  for (size_t i = 0; i < sizeof first / sizeof *first; i++) all[n++] = first[i];
+  n = add_repeated(all, n, "--similarity", similar, n_similar);
+  all[n++] = "--";
+  all[n++] = file;
+  es_cli_start_package(all, status); /* returns only if it fails */
+  es_free(all);
+  return status->code;
 }
 
 /* ---- watch ---- */
@@ -216,10 +236,7 @@ static int watch(const es_arguments_t *arguments, es_status_t *status) {
   for (size_t i = 0; i < sizeof first / sizeof *first; i++) all[n++] = first[i];
   if (output != NULL) all[n++] = "--output";
   if (output != NULL) all[n++] = output;
-  for (int i = 0; i < n_sets; i++) {
-    all[n++] = "--set";
-    all[n++] = sets[i];
-  }
+  add_repeated(all, n, "--set", sets, n_sets);
   es_cli_start_package(all, status); /* returns only if it fails */
   es_free(all);
   return status->code;

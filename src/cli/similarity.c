@@ -19,7 +19,7 @@ static const char usage[] =
     "and with --pair that of named sets. A set is named ID/EPOCH/LAYER; EPOCH may be last, and ID may be cut, or left\n"
     "out for a single point. All features must be of one sample. Pairs are distributed over the ranks; the numbers "
     "are\n"
-    "those of one rank. analysis/README.md has the formulas.";
+    "those of one rank. analysis/README.md has the formulas. report --similarity shows the file of --to as heat maps.";
 static const es_option_t options[] = {
     {"--format", "table|csv", false, "format of the output (default: table)"},
     {"--to", "FILE.h5", false, "write the numbers into this file instead of printing them"},

@@ -8,8 +8,8 @@ from . import style
 MOST = 12
 
 
-def heat_maps(sweep, shown, values, label, cmap, bottom=0):
-    """Draws one panel per network of values(network) -> (epoch, layer) in percent, coloured from `bottom` to 100."""
+def heat_maps(sweep, shown, values, label, cmap, bottom=0, top=100, title=lambda network: network.title):
+    """Draws one panel per network of values(network) -> (epoch, layer), in percent unless `top` is 1, coloured from `bottom` to `top`."""
     columns = 2 if len(shown) in (2, 4) else 3
     figure, axes = style.panels(len(shown), columns, 2.9)
     image = None
@@ -22,7 +22,7 @@ def heat_maps(sweep, shown, values, label, cmap, bottom=0):
         axis.grid(False)
         if len(measured):
             image = axis.pcolormesh(np.arange(len(measured) + 1) - 0.5, np.arange(len(names) + 1) - 0.5,
-                                    np.ma.masked_invalid(grid[measured][:, order].T), cmap=cmap, vmin=bottom, vmax=100)
+                                    np.ma.masked_invalid(grid[measured][:, order].T), cmap=cmap, vmin=bottom, vmax=top)
         axis.patch.set(hatch="xxxx", edgecolor=style.PALE)
         axis.invert_yaxis()
         if kinds:
@@ -33,7 +33,7 @@ def heat_maps(sweep, shown, values, label, cmap, bottom=0):
         axis.set_xticks(range(0, len(measured), step), [str(sweep.epochs[i]) for i in measured[::step]])
         style.name_positions(axis.xaxis, sweep.epochs[measured])
         style.name_positions(axis.yaxis, names[order])
-        axis.set_title(network.title, fontsize=8.5)
+        axis.set_title(title(network), fontsize=8.5)
         border = network.border_at()
         if border is not None:
             axis.axhline(border - 0.5, color="white", linewidth=2)
@@ -52,8 +52,8 @@ def label_kinds(axis, kinds):
         axis.axhline(end - 0.5, color="white", linewidth=2)
 
 
-def notes(sweep, shown, values):
-    """Explains in a caption what else the heat maps show."""
+def notes(sweep, shown, values, networks=None):
+    """Explains in a caption what else the heat maps show; `networks`: those that may be shown (default: all)."""
     text = (" Layers are grouped by kind; within a kind they run from the first block (top) to the last."
             if any(n.kinds() for n in shown) else " Layers are in the order of the file." if sweep.foreign else
             " Layers run from the image (top) to the output (bottom).")
@@ -62,7 +62,7 @@ def notes(sweep, shown, values):
     grids = [over_seeds(n, values) for n in shown]
     if any(np.isnan(grid[np.isfinite(grid).any(axis=1)]).any() for grid in grids):
         text += " Hatched cells were not measured."
-    return text + style.shown_of(shown, sweep.networks)
+    return text + style.shown_of(shown, networks or sweep.networks)
 
 
 def over_seeds(network, values):

@@ -64,6 +64,7 @@ const Data = (() => {
     const chosen = variable.at[dim] || stored.map((_, i) => i);
     return chosen.map((index, at) => {
       const value = stored[index];
+      if (dim === "other_point") return {at, value, label: nameOf([value])};
       if (!isLayer(dim) || typeof value !== "number") return {at, value, label: String(value)};
       return {at, value: value < 0 ? "all" : names[value], label: value < 0 ? "all" : names[value]};
     }).filter(place => place.label !== "" && place.label !== undefined);

@@ -63,19 +63,23 @@ const Draw = (() => {
   const ticks = labels => {
     const step = Math.max(1, Math.ceil(labels.length / 40));
     const at = labels.map((_, i) => i).filter(i => i % step === 0);
-    return {tickmode: "array", tickvals: at, ticktext: at.map(i => plain(labels[i].length > 26 ? "…" + labels[i].slice(-25) : labels[i]))};
+    return {tickmode: "array", tickvals: at, ticktext: at.map(i => plain(labels[i].length > 30 ? "…" + labels[i].slice(-29) : labels[i]))};
   };
 
   /* Heat maps side by side, or below each other where the page is narrow. Panels: {name, x, y: labels, z: rows, difference}. */
   function heat(spec, width, light) {
     const look = colours(light), panels = spec.panels, wide = width > 620 || panels.length === 1, n = panels.length;
-    const rows = Math.max(...panels.map(panel => panel.y.length)), one = Math.min(760, Math.max(240, 20 * rows + 110));
-    const layout = baseLayout(look, wide ? one : one * n), traces = [], gap = wide ? 0.03 : 0.09, part = (1 - gap * (n - 1)) / n;
+    const square = panels.some(panel => panel.y.join("\n") === panel.x.join("\n"));  // layers against layers
+    const rows = Math.max(...panels.map(panel => panel.y.length)), one = Math.min(760, Math.max(240, (square ? 36 : 20) * rows + 110));
+    const longest = Math.min(30, Math.max(0, ...panels.flatMap(panel => panel.x.map(label => label.length))));
+    const labels = longest > 4 ? 44 + 5.2 * longest : 62, more = Math.max(0, labels - 106);  // pixels below the last map
+    const layout = baseLayout(look, (wide ? one : one * n) + more), traces = [], gap = wide ? 0.03 : 0.09, part = (1 - gap * (n - 1)) / n;
     layout.annotations = [];
     panels.forEach((panel, i) => {
       const id = i ? String(i + 1) : "", from = i * (part + gap), across = [from, from + part], whole = [0, 1];
       const down = [1 - from - part, 1 - from], same = wide && i > 0 && panel.y.join("\n") === panels[0].y.join("\n");
-      layout["xaxis" + id] = axisLook(look, spec.xTitle, {...ticks(panel.x), tickangle: panel.x.some(label => label.length > 4) ? -50 : 0, domain: wide ? across : whole,
+      const below = !wide && i < n - 1 && panel.x.join("\n") === panels[n - 1].x.join("\n");  // the last map has the same labels
+      layout["xaxis" + id] = axisLook(look, below ? "" : spec.xTitle, {...ticks(panel.x), showticklabels: !below, tickangle: panel.x.some(label => label.length > 4) ? -50 : 0, domain: wide ? across : whole,
                                                         anchor: "y" + id, showgrid: false});
       if (!spec.names && panel.x.length > 24) Object.assign(layout["xaxis" + id], everyFew(panel.x));
       layout["yaxis" + id] = axisLook(look, i && wide ? "" : spec.yTitle, {...ticks(panel.y), autorange: "reversed", domain: wide ? whole : down,
@@ -88,16 +92,16 @@ const Draw = (() => {
                    xaxis: "x" + id, yaxis: "y" + id, coloraxis: colour, xgap: 1, ygap: 1, hoverongaps: false});
     });
     const both = panels.some(panel => panel.difference), bar = {thickness: 12, outlinewidth: 0, tickfont: {size: 11}, title: {side: "right", font: {size: 11}}};
-    layout.coloraxis = {colorscale: SEQUENTIAL, colorbar: {...bar, x: 1.01, title: {...bar.title, text: plain(spec.valueTitle)}}};
+    layout.coloraxis = {colorscale: SEQUENTIAL, ...(spec.range && spec.range.length === 2 ? {cmin: spec.range[0], cmax: spec.range[1]} : {}), colorbar: {...bar, x: 1.01, title: {...bar.title, text: plain(spec.valueTitle)}}};
     if (both) {
       const most = Math.max(0, ...panels.filter(panel => panel.difference).flatMap(panel => panel.z.flat()).filter(Number.isFinite).map(Math.abs)) || 1;
       layout.coloraxis2 = {colorscale: [[0, look.a], [0.5, look.zero], [1, look.b]], cmin: -most, cmax: most,
                            colorbar: {...bar, x: 1.09, title: {...bar.title, text: "B − A"}}};
     }
     if (!wide) {  // below the maps
-      layout.margin.b = 170;
+      layout.margin.b = 108 + labels;
       [layout.coloraxis, layout.coloraxis2].filter(Boolean).forEach((axis, i) => Object.assign(axis.colorbar, {
-        orientation: "h", x: 0.5, xanchor: "center", len: 1, yanchor: "top", y: -(62 + 58 * i) / (layout.height - 204), title: {...axis.colorbar.title, side: "top"}}));
+        orientation: "h", x: 0.5, xanchor: "center", len: 1, yanchor: "top", y: -(labels + 58 * i) / (layout.height - layout.margin.b - 34), title: {...axis.colorbar.title, side: "top"}}));
       layout.height += 100;
     }
     return {traces, layout};
@@ -162,7 +166,9 @@ const Draw = (() => {
       this.said.textContent = empty ? spec.none || "Nothing was measured here." : "";
       const Plotly = await ready;
       if (spec !== this.spec) return;
-      const {traces, layout} = this.made(false);
+      const {traces, layout} = this.made(false), width = this.plot.clientWidth;
+      if (this.width !== undefined && this.width !== width) Plotly.purge(this.plot);  // else Plotly keeps the old width and margins
+      this.width = width;
       await Plotly.react(this.plot, traces, layout, {displaylogo: false, responsive: true, displayModeBar: false, doubleClick: "reset"});
       this.plot.removeAllListeners?.("plotly_click");
       if (spec.click) this.plot.on("plotly_click", event => spec.click(event.points[0]));

@@ -34,6 +34,7 @@ const Explorer = (() => {
     else if (dims.includes("component")) x = "component";
     else if (layers.length > 1) [y, x] = layers;
     else if (layers.length && dims.includes("class")) [y, x] = [layers[0], "class"];
+    else if (layers.length && dims.includes("other_point")) [y, x] = [layers[0], "other_point"];
     else if (layers.length && times.some(several)) [y, x] = [layers[0], times.find(several)];
     else if (dims.includes("class") && times.some(several)) [y, x] = ["class", times.find(several)];
     else x = layers[0] || times[0] || dims.find(Data.isClass) || dims[dims.length - 1];
@@ -314,8 +315,8 @@ const Explorer = (() => {
       }
     }
     const where = (panel, row, column) => `${Draw.plain(`${dimWord(how.y)} ${panel.y[row]}`)}<br>${Draw.plain(`${dimWord(how.x)} ${panel.x[column]}`)}`;
-    return {title: titleOf(variable, sides, fixed), xTitle: dimWord(how.x), yTitle: dimWord(how.y), valueTitle: words(variable.name), panels,
-            names: Data.isLayer(how.x) || Data.isClass(how.x),
+    return {title: titleOf(variable, sides, fixed), xTitle: dimWord(how.x), yTitle: dimWord(how.y), valueTitle: words(variable.name), range: variable.range, panels,
+            names: Data.isLayer(how.x) || Data.isClass(how.x) || how.x === "other_point",
             hover: (panel, row, column, text) => `<b>${panel.name}</b> ${Draw.plain(words(variable.name))} <b>${panel.difference ? text || "not measured" : valueText(variable, text)}</b><br>${where(panel, row, column)}${panel.notes ? noted(panel.notes(row, column)) : ""}`,
             click: tab === "layers" && Data.isTime(how.x) ? point => { own.at[how.x] = indexOf(sides[0].along[how.x], panels[point.curveNumber].x[point.x]); panel.dataset.controls = ""; draw(); } : null,
             head: ["side", ...Object.keys(fixed), how.y, how.x, variable.name],
