@@ -2,6 +2,7 @@
 import csv
 import io
 import re
+import shutil
 import unittest
 
 import h5py
@@ -340,6 +341,24 @@ class Measured(results.Case):
         self.assertNotIn("features:", self.run_program("plan", "job.yaml", "--set", "measure.similarity=false").stdout)
         self.run_job("--dry-run", "--quiet", output="dry")
         self.assertEqual(self.kept("dry"), {})
+
+    def test_loaded_weights(self):
+        """Weights of a training that are loaded give the features of this training."""
+        self.run_job("--quiet", sets=["grid.model=tiny", "checkpoint.keep=all"])
+        (id, path), = self.kept().items()
+        for epoch in (2, 4, 5):
+            shutil.copy(self.folder / f"out/checkpoints/{id}-{epoch:03}.safetensors", self.folder / f"w{epoch}.safetensors")
+        lines = [line for line in JOB.splitlines() if not line.startswith(("train:", "probe:", "output:"))]
+        job = "\n".join(lines).replace("[tiny, small]", "tiny").replace("every: 2, ", "")
+        self.write("loaded.yaml", job + '\noutput: loaded\nprobe: {pool: 4}\nsource: checkpoint\ncheckpoints: {files: "w{epoch}.safetensors", '
+                                  "epochs: [2, 4, 5]}\n")
+        self.run_program("run", "loaded.yaml", "--quiet", ranks=2)
+        trained, (_, loaded) = features(path), next(iter(self.kept("loaded").items()))
+        loaded = features(loaded)
+        self.assertEqual(loaded[1]["epoch"].tolist(), [2, 4, 5])
+        self.assertEqual(loaded[2]["sample_hash"], trained[2]["sample_hash"])
+        for name, values in loaded[0].items():
+            np.testing.assert_array_equal(values, trained[0][name][1:], name)
 
     def test_activations(self):
         """Features of files of activations, also double and without labels; moments have none."""
