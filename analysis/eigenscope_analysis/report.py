@@ -9,7 +9,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from . import __version__, alike, explorer, figures
+from . import __version__, alike, explorer, figures, matrices
 from .claims import HOLDS, Claims
 from .figures.style import RC, plt
 from .files import SchemaError, open as open_file
@@ -63,6 +63,7 @@ def write(source, folder, similarity=()):
             raise SchemaError(f"--to {folder}: cannot be created: {error.strerror}") from error
         findings = Findings(sweep)
         alike.find(findings)
+        matrices.find(findings)
         claims = Claims(findings).table
         if len(claims):
             findings.tables["findings"] = claims.drop(columns="detail")
