@@ -28,7 +28,8 @@ NAMES = {"width": "width", "classes": "number of classes"}
 # Optional measures of layers, in the order of the columns of the table of layers.
 MEASURES = ("nc1", "nc2_norms", "nc2_angles", "nc3", "nc4", "class_center_accuracy", "lda_rank", "dead_units", "dormant_units",
             "gradient_norm", "gradient_ratio", "weights_frobenius_norm", "weights_spectral_norm", "weights_stable_rank", "weights_alpha",
-            "weights_ks_distance", "weights_distance_first", "rankme", "numerical_rank", "alpha_req")
+            "weights_ks_distance", "weights_distance_first", "rankme", "spectral_entropy", "stable_rank", "numerical_rank", "alpha_req",
+            "alpha_req_r2", "participation_ratio", "participation_ratio_corrected")
 
 
 class Findings:

@@ -48,6 +48,20 @@ class Activations(harness.Case):
             expected = np.sort(np.linalg.eigvalsh(np.cov(x.T, bias=True)))[::-1]
             error = np.abs(found - expected).max() / max(expected.max(), 1e-300)
             self.assertLess(error, 1e-13 if values.dtype == "f8" else 1e-6, name)
+            self.check_quantities(file, (split, epoch, names.index(name)), expected, name, values.dtype == "f8")
+
+    def check_quantities(self, file, at, expected, name, double):
+        """From numpy's eigenvalues in float64, whose zeros are rounding errors, as those of the file are."""
+        if name == "dead":
+            self.assertEqual(file["numerical_rank"][at], 0)
+            self.assertTrue(all(np.isnan(file[one][at]) for one in ("rankme", "spectral_entropy", "stable_rank", "alpha_req")))
+            return
+        expected = np.maximum(expected, 0)
+        if name == "wide":  # 599 directions: eigenvalues beyond them are exactly 0 in the file, and 1e-14 in numpy
+            expected[599:] = 0
+        tolerance = 1e-10 if double else 2e-5
+        for one, value in results.quantities(expected).items():
+            np.testing.assert_allclose(file[one][at], value, rtol=tolerance, atol=tolerance, err_msg=f"{name} {one}")
 
     def check_corrected(self, file):
         """The corrected participation ratio from the scatter matrices of the eight lanes, in float64."""
