@@ -2,6 +2,7 @@
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 import re
 import uuid
@@ -10,6 +11,8 @@ import weakref
 
 import h5py
 import numpy as np
+
+from .sums import chan
 
 FORMAT, VERSION = "eigenscope moments", 1
 SPLITS = ("train", "eval")
@@ -130,10 +133,12 @@ class Writer:
                        int(old[f"layers/{i:04}"].attrs["width"])) for i in range(len(old["layers"]))]
             records = [i for i, done in enumerate(old["complete"]) if done]
             self.create(new, layers, old["labels"].shape[1] if "labels" in old else 0,
-                        old["layers/0000/class_rows"].shape[1] if "class_rows" in old["layers/0000"] else 0)
+                        old["layers/0000/class_rows"].shape[1] if "class_rows" in old["layers/0000"] else 0,
+                        old["layers/0000/lane_moment"].shape[1] if "lane_moment" in old["layers/0000"] else 0)
             for record in records:
                 self.begin(int(old["epoch"][record]), int(old["split"][record]))
-                names = ("rows", "mean", "moment") + (("features",) if self.probes else ()) + (OF_CLASSES if self.classes else ())
+                names = (("rows", "mean", "moment") + (("features",) if self.probes else ()) + (OF_CLASSES if self.classes else ())
+                         + (("lane_moment",) if self.lanes else ()))
                 for i in range(len(layers)):
                     for name in names:
                         self.put(f"layers/{i:04}/{name}", old[f"layers/{i:04}/{name}"][record])
@@ -155,7 +160,7 @@ class Writer:
             warnings.warn(f"{self.path}: epoch {epoch} of {SPLITS[split]} is measured again, so epoch{'s' if len(numbers) > 1 else ''} "
                           f"{', '.join(map(str, numbers))} of an earlier run {'are' if len(numbers) > 1 else 'is'} removed", stacklevel=5)
 
-    def create(self, path, layers, probes=0, classes=0):
+    def create(self, path, layers, probes=0, classes=0, lanes=0):
         self.file = h5py.File(path, "w", libver=("v110", "v110"), locking=False)
         f, self.layers = self.file, list(layers)
         f.attrs["format"], f.attrs["format_version"] = FORMAT, np.int32(VERSION)
@@ -164,7 +169,7 @@ class Writer:
         for name, dtype, fill in (("epoch", "i4", -1), ("split", "u1", 0), ("complete", "u1", 0), ("loss", "f8", np.nan),
                                   ("accuracy", "f8", np.nan)):
             grow(f, name, (), dtype, fill)
-        self.probes, self.classes = probes, classes
+        self.probes, self.classes, self.lanes = probes, classes, lanes
         if probes:
             grow(f, "labels", (probes,), "i4", -1)
         f.create_group("layers")
@@ -180,6 +185,8 @@ class Writer:
                 grow(group, "class_rows", (classes,), "i8")
                 grow(group, "class_mean", (classes, width), "f8")
                 grow(group, "class_moment", (classes, width * (width + 1) // 2), "f8")
+            if lanes:
+                grow(group, "lane_moment", (lanes, width * (width + 1) // 2), "f8")
         f.flush()
         f.swmr_mode = True
         self.record = -1
@@ -227,12 +234,13 @@ class Writer:
         self.file.flush()
         os.fsync(self.file.id.get_vfd_handle())
 
-    def append(self, epoch, split, layers, sums, probes=0, samples=(), classes=0, by_class=()):
-        """Appends a record. layers: [(name, kind, width)], sums: [(rows, mean, moment)]; names and widths never change.
-        samples: [Sample or None] of at most `probes` samples. by_class: [ClassSums or None] of `classes` classes."""
+    def append(self, epoch, split, layers, sums, probes=0, samples=(), classes=0, by_class=(), lanes=0):
+        """Appends a record. layers: [(name, kind, width)], sums: for each layer [(rows, mean, moment)] of max(1, lanes) lanes; names
+        and widths never change. samples: [Sample or None] of at most `probes` samples. by_class: [ClassSums or None] of `classes`
+        classes."""
         try:
             if self.file is None:
-                self.create(f"{self.path}.new", layers, probes, classes)
+                self.create(f"{self.path}.new", layers, probes, classes, lanes)
                 os.replace(f"{self.path}.new", self.path)
             if [(name, width) for name, _, width in layers] != [(name, width) for name, _, width in self.layers]:
                 raise MomentsError(f"{self.path} has the layers {names(self.layers)}; this epoch has {names(layers)}")
@@ -240,14 +248,19 @@ class Writer:
                 raise MomentsError(f"{self.path} keeps {self.probes} samples for probes, not {probes}; choose another file")
             if classes != self.classes:
                 raise MomentsError(f"{self.path} keeps sums of {self.classes} classes, not {classes}; choose another file")
+            if lanes != self.lanes:
+                raise MomentsError(f"{self.path} keeps {self.lanes} lanes, not {lanes}; choose another file")
             self.forget_later(epoch, SPLITS.index(split))
             self.begin(epoch, SPLITS.index(split))
             if probes:
                 self.put_samples(samples)
-            for i, (rows, mean, moment) in enumerate(sums):
+            for i, of_lanes in enumerate(sums):
+                rows, mean, moment = functools.reduce(chan, of_lanes)
                 self.put(f"layers/{i:04}/rows", rows)
                 self.put(f"layers/{i:04}/mean", mean)
                 self.put(f"layers/{i:04}/moment", pack(moment))
+                for lane in range(lanes):
+                    self.put(f"layers/{i:04}/lane_moment", pack(of_lanes[lane][2]), lane)
             for i, layer in enumerate(by_class if classes else ()):
                 self.put_classes(f"layers/{i:04}", layer, self.layers[i][2])
             self.end()
@@ -373,15 +386,6 @@ def add_part(merged, file, names):
             rows, means, triangles = (np.atleast_1d(group[one][record]) for one in names)
             new = [(int(n), mean, unpack(triangle, width)) for n, mean, triangle in zip(rows, np.atleast_2d(means), np.atleast_2d(triangles))]
             layers[name] = new if name not in layers else [chan(*pair) for pair in zip(layers[name], new)]
-
-
-def chan(a, b):
-    """Sums of two sets of rows (Chan, Golub and LeVeque 1979, eq. 2.1)."""
-    n = a[0] + b[0]
-    if a[0] == 0 or b[0] == 0:
-        return a if b[0] == 0 else b
-    apart = b[1] - a[1]
-    return n, a[1] + apart * (b[0] / n), a[2] + b[2] + np.outer(apart, apart) * (a[0] * b[0] / n)
 
 
 def count(values, delta):

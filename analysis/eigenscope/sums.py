@@ -4,6 +4,8 @@ Rows are gathered in panels of PANEL rows or more. A panel is centred around its
 rows in float64); panels are merged in float64 by Chan, Golub and LeVeque (1979, eq. 2.1). Raw second moments are never formed, so
 a large mean costs no digits. The cuts between panels depend only on the number of rows, not on the batches.
 """
+import functools
+
 import numpy as np
 
 PANEL = 512  # and more in wide layers, where a product's way into float64 costs as much as 512 rows
@@ -190,6 +192,23 @@ class Sums:
         return n, self.tools.numpy(mean), lower + np.tril(lower, -1).T
 
 
+class LaneSums:
+    """The sums of one layer in lanes: parts of the samples, each with sums of its own."""
+
+    def __init__(self, width, lanes):
+        self.width, self.sums = width, [Sums(width) for _ in range(lanes)]
+
+    def add_samples(self, samples, batch):
+        self.sums[batch % len(self.sums)].add_samples(samples)
+
+    def states(self):
+        return [sums.state() for sums in self.sums]
+
+    def state(self):
+        """Of all lanes together."""
+        return functools.reduce(chan, self.states())
+
+
 class ClassSums:
     """The sums of one layer for each class. Rows whose class is negative belong to none."""
 
@@ -202,3 +221,12 @@ class ClassSums:
         for label in np.unique(labels[labels >= 0]):
             at = np.flatnonzero(labels == label)
             self.sums[label].add(rows[at if isinstance(rows, np.ndarray) else at.tolist()])
+
+
+def chan(a, b):
+    """Sums of two sets of rows (Chan, Golub and LeVeque 1979, eq. 2.1)."""
+    n = a[0] + b[0]
+    if a[0] == 0 or b[0] == 0:
+        return a if b[0] == 0 else b
+    apart = b[1] - a[1]
+    return n, a[1] + apart * (b[0] / n), a[2] + b[2] + np.outer(apart, apart) * (a[0] * b[0] / n)

@@ -14,7 +14,7 @@ import numpy as np
 from . import moments
 from .moments import MomentsError
 from .sample import Sample
-from .sums import ClassSums, Sums
+from .sums import ClassSums, LaneSums
 
 TOKENS = ("all", "first", "last", "mean")
 
@@ -33,6 +33,8 @@ class Tracker:
     probes    number of samples of each split whose features are kept for probes: outputs, averaged over positions or tokens,
               balanced over the classes; 0: none
     classes   number of classes whose sums are also kept one by one; 0: none
+    lanes     number of parts of the samples whose second moments are also kept one by one, for the participation ratio without bias:
+              batches (calls of the model) go to them in turn; 0: none. With several processes, each is a part without this
     tokens    for outputs (N, T, C): "all" tokens, the "first", the "last" (by the mask), or their "mean"
     keep      device of the sums; default: that of the activations
     part, parts, run   for processes of other launchers: this part, how many there are, and a text that all share
@@ -46,13 +48,16 @@ class Tracker:
     anew = False  # True in a class that replaces its part
 
     def __init__(self, model=None, to=None, layers=None, mask=None, tokens="all", labels=None, probes=0, keep=None, part=None,
-                 parts=None, run=None, classes=0):
+                 parts=None, run=None, classes=0, lanes=0):
         if tokens not in TOKENS:
             raise MomentsError(f"tokens is {tokens!r}; it must be one of {', '.join(TOKENS)}")
         self.mask_name, self.tokens, self.keep = mask, tokens, keep
         self.sums, self.kinds, self.active, self.mask, self.handles = {}, {}, None, None, []
         self.labels_name, self.probes, self.samples, self.classes = labels, int(probes), {}, None
         self.n_classes, self.by_class = int(classes), {}
+        self.n_lanes, self.batch, self.batches = int(lanes), None, {}  # batches: of arrays, by layer
+        if self.n_lanes == 1 or self.n_lanes < 0 or self.n_lanes > 1024:
+            raise MomentsError(f"lanes is {lanes}; it must be 0, or from 2 to 1024")
         self.writer = None
         self.ran = {"outside": False, "inside": False}
         self.end = weakref.finalize(self, warn_of_forgotten_epochs, self.ran)
@@ -87,6 +92,9 @@ class Tracker:
                 check_argument(self.signature, name)
         if self.mask_name is not None or self.labels_name is not None:
             self.handles.append(model.register_forward_pre_hook(Hook(torch, self.find_arguments), with_kwargs=True))
+        if self.n_lanes:
+            self.batch = -1
+            self.handles.append(model.register_forward_pre_hook(Hook(torch, self.count_batch)))
         if functions:
             self.handles.append(Functions(torch, model, functions, Hook(torch, self.add_output)))
             self.chosen.update({name: None for name in self.handles[-1].names})
@@ -95,6 +103,10 @@ class Tracker:
                 self.handles.append(module.register_forward_hook(Hook(torch, self.hook(name))))
         if hasattr(torch, "_dynamo"):  # a model that was compiled and called before has no hooks in its graph
             torch._dynamo.reset()
+
+    def count_batch(self, *_):
+        if not in_backward(self.torch):
+            self.batch += 1
 
     def find_arguments(self, model, arguments, named):
         given = self.signature.bind_partial(*arguments).arguments | named
@@ -213,10 +225,12 @@ class Tracker:
 
     def add(self, name, rows):
         if name not in self.sums:
-            self.sums[name] = Sums(rows.shape[-1])
+            self.sums[name] = LaneSums(rows.shape[-1], max(1, self.n_lanes))
         if self.sums[name].width != rows.shape[-1]:
             raise MomentsError(f"the outputs of {name} have {rows.shape[-1]} columns, and had {self.sums[name].width} before")
-        self.sums[name].add_samples(rows if rows.ndim == 3 else rows[None])
+        self.batches[name] = self.batches.get(name, -1) + 1
+        batch = self.batches[name] if self.batch is None else self.batch
+        self.sums[name].add_samples(rows if rows.ndim == 3 else rows[None], batch)
 
     def add_classes(self, name, rows, labels):
         if len(labels) and labels.max() >= self.n_classes:
@@ -256,7 +270,7 @@ class Tracker:
             raise MomentsError(f"epoch is {epoch!r}; it must be an integer of at least 0")
         if self.active is not None:
             raise MomentsError("an epoch is open already")
-        self.sums, self.samples, self.by_class, self.active = {}, {}, {}, (int(epoch), split)
+        self.sums, self.samples, self.by_class, self.batches, self.active = {}, {}, {}, {}, (int(epoch), split)
         self.ran["inside"] = True
         try:
             yield self
@@ -265,9 +279,9 @@ class Tracker:
         self.check()
         if self.writer is not None:
             self.writer.append(int(epoch), split, [(name, self.kinds[name], sums.width) for name, sums in self.sums.items()],
-                               [sums.state() for sums in self.sums.values()], self.probes,
+                               [sums.states() for sums in self.sums.values()], self.probes,
                                [self.samples.get(name) for name in self.sums], self.n_classes,
-                               [self.by_class.get(name) for name in self.sums])
+                               [self.by_class.get(name) for name in self.sums], self.n_lanes)
 
     def check(self):
         if not self.sums:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 
+import h5py
 import numpy as np
 import pytest
 
@@ -127,6 +128,31 @@ def test_outputs_and_gradients_stay(net):
     assert torch.equal(plain, tracked)
     for a, p in zip(gradients, net.parameters()):
         assert a is None or torch.equal(a, p.grad)
+
+
+def test_batches_go_to_lanes_in_turn(tmp_path):
+    """A call of the model is a batch: both calls of a module in it go to the same lane."""
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.layer(self.layer(x).detach())
+    model, seen = Twice(), [[], []]
+    with eigenscope.Tracker(model, to=tmp_path / "m.h5", lanes=2) as tracker, tracker.epoch(0):
+        for i in range(6):
+            x = torch.randn(9, 4) + 3
+            model(x)
+            with torch.no_grad():
+                once = model.layer.weight @ x.T + model.layer.bias[:, None]
+                seen[i % 2] += [once.T, (model.layer.weight @ once + model.layer.bias[:, None]).T]
+    with h5py.File(tmp_path / "m.h5") as file:
+        assert file["layers/0000/rows"][0] == 108
+        for lane, rows in enumerate(seen):
+            rows = torch.cat(rows).double().numpy()
+            found = eigenscope.moments.unpack(file["layers/0000/lane_moment"][0, lane], 4)
+            np.testing.assert_allclose(found, len(rows) * np.cov(rows.T, bias=True), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("reentrant", [False, True])

@@ -36,6 +36,8 @@ typedef struct es_moments_info {
   es_moments_layer_t *layers;   /**< owned */
   es_moments_record_t *records; /**< owned; by epoch, then split */
   int32_t classes;              /**< the largest label + 1 of the samples for probes; 0 without samples */
+  int32_t class_sums;           /**< classes whose sums all layers of all parts have; 0 if they differ or have none */
+  int32_t lanes;                /**< lanes whose second moments they have; 0 likewise */
   int32_t most_samples;         /**< most samples for probes in a part */
   int64_t most_rows;            /**< largest number of rows of a layer in a record, over all parts */
   char fingerprint[ES_ID_SIZE]; /**< of run, layers, records, rows and means */
@@ -65,6 +67,13 @@ es_code_t es_moments_read(es_moments_part_t *part, int layer, const es_moments_r
                           double *mean, es_status_t *status);
 es_code_t es_moments_read_triangle(es_moments_part_t *part, int layer, const es_moments_record_t *record, int64_t first,
                                    int64_t count, double *out, es_status_t *status);
+/** Reads rows (classes) and means (classes, width) of info->class_sums classes of a layer in a record. Counts of rows
+ * are integers. */
+es_code_t es_moments_read_classes(es_moments_part_t *part, int layer, const es_moments_record_t *record,
+                                  int32_t classes, double *rows, double *mean, es_status_t *status);
+/** Reads the packed lower triangle of Σ (x − mᵢ)(x − mᵢ)ᵀ over the rows of one of info->lanes lanes, mᵢ their mean. */
+es_code_t es_moments_read_lane(es_moments_part_t *part, int layer, const es_moments_record_t *record, int32_t lane,
+                               double *out, es_status_t *status);
 /** Reads the labels of the samples for probes in a record. `out` holds info->most_samples; *n is 0 without samples. */
 es_code_t es_moments_labels(es_moments_part_t *part, const es_moments_record_t *record, int32_t *out, int32_t *n,
                             es_status_t *status);

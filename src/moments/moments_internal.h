@@ -31,9 +31,12 @@ es_code_t es_moments_vector(const es_moments_part_t *p, const char *name, hid_t 
 es_code_t es_moments_layer_facts(const es_moments_part_t *p, int layer, es_moments_layer_t *out, es_status_t *status);
 /* Checks that a layer has its second moments, without reading them. */
 es_code_t es_moments_check(const es_moments_part_t *p, int layer, int32_t width, es_status_t *status);
-/* Checks that sums of classes, if there are any, have the shapes of the layer, and no more rows than all classes
- * together. */
-es_code_t es_moments_check_classes(const es_moments_part_t *p, int layer, int32_t width, es_status_t *status);
+/* Check that sums of classes, and of lanes, have the shapes of the layer, and give their number: 0 if there are none.
+ */
+es_code_t es_moments_check_classes(const es_moments_part_t *p, int layer, int32_t width, int32_t *classes,
+                                   es_status_t *status);
+es_code_t es_moments_check_lanes(const es_moments_part_t *p, int layer, int32_t width, int32_t *lanes,
+                                 es_status_t *status);
 /* Checks that the classes of a layer have no more rows in a record than the layer. */
 es_code_t es_moments_check_class_rows(const es_moments_part_t *p, int layer, const es_moments_record_t *record,
                                       int64_t rows, es_status_t *status);

@@ -15,7 +15,8 @@ enum {
   RECORDS_MOST = 1 << 24,
   WIDTH_MOST = 1 << 20,
   SAMPLES_MOST = 1 << 24,
-  CLASSES_MOST = 1 << 16
+  CLASSES_MOST = 1 << 16,
+  LANES_MOST = 1024
 };
 
 static es_code_t fail_damaged(const es_moments_part_t *p, const char *what, es_status_t *status) {
@@ -208,29 +209,47 @@ es_code_t es_moments_check(const es_moments_part_t *p, int layer, int32_t width,
   return status->code;
 }
 
-/* Classes are not measured. */
-es_code_t es_moments_check_classes(const es_moments_part_t *p, int layer, int32_t width, es_status_t *status) {
+/* Opens dataset `name` of a layer and checks its shape: (at least as many as there are records, *groups unless it is 0,
+ * then `columns` unless it is 0). Sets *groups. */
+static hid_t open_groups_of(const es_moments_part_t *p, int layer, const char *name, int32_t most, int64_t columns,
+                            int32_t *groups, es_status_t *status) {
+  int64_t shape[H5S_MAX_RANK] = {0};
+  const hid_t set =
+      H5Lexists(p->groups[layer], name, H5P_DEFAULT) > 0 ? H5Dopen2(p->groups[layer], name, H5P_DEFAULT) : -1;
+  const int rank = set >= 0 ? es_hdf5_shape(set, shape) : -1;
+  if (rank == (columns > 0 ? 3 : 2) && shape[0] >= p->n_rows && shape[1] >= 1 && shape[1] <= most &&
+      (*groups == 0 || shape[1] == *groups) && (columns == 0 || shape[2] == columns)) {
+    *groups = (int32_t)shape[1];
+    return set;
+  }
+  es_hdf5_close(&set);
+  es_fail(status, ES_INPUT, ES_MOMENTS_STAGE, "%s: layers/%04d/%s must be a dataset with shape (records, %s%s)",
+          p->path, layer, name, strncmp(name, "lane", 4) == 0 ? "lanes" : "classes",
+          columns == 0                     ? ""
+          : strstr(name, "moment") == NULL ? ", width"
+                                           : ", width (width + 1) / 2");
+  return -1;
+}
+
+es_code_t es_moments_check_classes(const es_moments_part_t *p, int layer, int32_t width, int32_t *classes,
+                                   es_status_t *status) {
   static const char *const names[] = {"class_rows", "class_mean", "class_moment"};
   const int64_t columns[] = {0, width, (int64_t)width * (width + 1) / 2};
-  char where[32];
-  int64_t classes = 0;
-  snprintf(where, sizeof where, "layers/%04d/", layer);
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    int64_t shape[H5S_MAX_RANK] = {0};
-    const htri_t there = H5Lexists(p->groups[layer], names[i], H5P_DEFAULT);
-    if (i == 0 && there == 0) return ES_OK;
-    ES_HDF5_ID set = there > 0 ? H5Dopen2(p->groups[layer], names[i], H5P_DEFAULT) : -1;
-    const int rank = set >= 0 ? es_hdf5_shape(set, shape) : -1;
-    if (i == 0) classes = shape[1];
-    if (rank != (i == 0 ? 2 : 3) || shape[0] < p->n_rows || shape[1] != classes || classes < 1 ||
-        classes > CLASSES_MOST || (i > 0 && shape[2] != columns[i]))
-      return es_fail(status, ES_INPUT, ES_MOMENTS_STAGE, "%s: %s%s must be a dataset with shape (records, classes%s)",
-                     p->path, where, names[i],
-                     i == 0   ? ""
-                     : i == 1 ? ", width"
-                              : ", width (width + 1) / 2");
+  *classes = 0;
+  if (H5Lexists(p->groups[layer], names[0], H5P_DEFAULT) == 0) return ES_OK;
+  for (size_t i = 0; i < sizeof names / sizeof *names && status->code == ES_OK; i++) {
+    ES_UNUSED ES_HDF5_ID set = open_groups_of(p, layer, names[i], CLASSES_MOST, columns[i], classes, status);
   }
-  return ES_OK;
+  return status->code;
+}
+
+es_code_t es_moments_check_lanes(const es_moments_part_t *p, int layer, int32_t width, int32_t *lanes,
+                                 es_status_t *status) {
+  *lanes = 0;
+  if (H5Lexists(p->groups[layer], "lane_moment", H5P_DEFAULT) == 0) return ES_OK;
+  ES_UNUSED ES_HDF5_ID set =
+      open_groups_of(p, layer, "lane_moment", LANES_MOST, (int64_t)width * (width + 1) / 2, lanes, status);
+  return status->code;
 }
 
 es_code_t es_moments_check_class_rows(const es_moments_part_t *p, int layer, const es_moments_record_t *record,
@@ -321,6 +340,42 @@ es_code_t es_moments_read_triangle(es_moments_part_t *p, int layer, const es_mom
   ES_TRY(es_moments_layer_facts(p, layer, &facts, status));
   const int64_t size = (int64_t)facts.width * (facts.width + 1) / 2;
   return read_values(p, layer, "moment", record, size, (const int64_t[2]){first, count}, out, status);
+}
+
+/* Reads groups first … first+n−1 (`columns` numbers each, 0: one number) of a record of one of a layer's datasets. */
+static es_code_t read_groups(es_moments_part_t *p, int layer, const char *name, const es_moments_record_t *record,
+                             const int32_t range[2], int64_t columns, double *out, es_status_t *status) {
+  ES_HDF5_QUIET;
+  char lack[ES_HDF5_LACK_SIZE], reason[ES_HDF5_REASON_SIZE];
+  int32_t groups = 0;
+  const int64_t row = es_moments_find_row(p, record->split, record->epoch);
+  ES_HDF5_ID set = open_groups_of(p, layer, name, CLASSES_MOST, columns, &groups, status);
+  if (set < 0) return status->code;
+  if (es_hdf5_missing_filter(set, lack))
+    return es_fail(status, ES_INPUT, ES_MOMENTS_STAGE, "%s: layers/%04d/%s%s", p->path, layer, name, lack);
+  const es_hdf5_block_t block = {.rank = columns > 0 ? 3 : 2,
+                                 .start = {(hsize_t)row, (hsize_t)range[0], 0},
+                                 .count = {1, (hsize_t)range[1], (hsize_t)columns}};
+  if (row >= 0 && range[0] + range[1] <= groups && es_hdf5_read(set, H5T_NATIVE_DOUBLE, &block, out, reason) == ES_OK)
+    return ES_OK;
+  return fail_damaged(p, name, status);
+}
+
+es_code_t es_moments_read_classes(es_moments_part_t *p, int layer, const es_moments_record_t *record, int32_t classes,
+                                  double *rows, double *mean, es_status_t *status) {
+  es_moments_layer_t facts;
+  const int32_t all[2] = {0, classes};
+  ES_TRY(es_moments_layer_facts(p, layer, &facts, status));
+  ES_TRY(read_groups(p, layer, "class_rows", record, all, 0, rows, status));
+  return read_groups(p, layer, "class_mean", record, all, facts.width, mean, status);
+}
+
+es_code_t es_moments_read_lane(es_moments_part_t *p, int layer, const es_moments_record_t *record, int32_t lane,
+                               double *out, es_status_t *status) {
+  es_moments_layer_t facts;
+  ES_TRY(es_moments_layer_facts(p, layer, &facts, status));
+  return read_groups(p, layer, "lane_moment", record, (const int32_t[2]){lane, 1},
+                     (int64_t)facts.width * (facts.width + 1) / 2, out, status);
 }
 
 es_code_t es_moments_samples(const es_moments_part_t *p, int64_t *out, es_status_t *status) {

@@ -131,8 +131,13 @@ static es_code_t survey_part(es_moments_info_t *info, es_moments_part_t *p, doub
   for (int k = 0; code == ES_OK && k < 2; k++)
     code = es_moments_vector(p, k == 0 ? "loss" : "accuracy", H5T_NATIVE_DOUBLE, p->n_rows, scalars[k], status);
   for (int i = 0; code == ES_OK && i < info->n_layers; i++) {
+    int32_t classes = 0, lanes = 0;
     code = es_moments_check(p, i, info->layers[i].width, status);
-    if (code == ES_OK) code = es_moments_check_classes(p, i, info->layers[i].width, status);
+    if (code == ES_OK) code = es_moments_check_classes(p, i, info->layers[i].width, &classes, status);
+    if (code == ES_OK) code = es_moments_check_lanes(p, i, info->layers[i].width, &lanes, status);
+    if (p->part == 0 && i == 0) info->class_sums = classes, info->lanes = lanes;
+    if (classes != info->class_sums) info->class_sums = 0;
+    if (lanes != info->lanes) info->lanes = 0;
   }
   int64_t most = 0;
   if (code == ES_OK) code = es_moments_samples(p, &most, status);

@@ -187,8 +187,10 @@ static void share_sums(const es_moments_source_t *s, size_t n) {
   }
 }
 
-/* Merges all parts of a layer into `total`, in order. */
-static es_code_t merge_parts(es_moments_source_t *s, int layer, es_cov_t *total, es_status_t *status) {
+/* Merges all parts of a layer into `total`, in order. The parts saw different samples, so they are lanes of `pairs`;
+ * NULL: not wanted. */
+static es_code_t merge_parts(es_moments_source_t *s, int layer, es_cov_t *total, es_lane_pairs_t *pairs,
+                             es_status_t *status) {
   const es_group_t *group = &s->base.context->group;
   const size_t n = 1 + es_cov_moments_size(total->width);
   for (int32_t first = 0; first < s->info.n_parts; first += group->size) {
@@ -211,9 +213,29 @@ static es_code_t merge_parts(es_moments_source_t *s, int layer, es_cov_t *total,
       share_sums(s, n);
       const es_cov_t from = {.width = total->width, .n = (int64_t)s->sums[0], .moments = s->sums + 1};
       es_cov_merge(total, &from);
+      if (pairs) es_lane_pairs_add(pairs, from.moments + total->width, total->width);
     }
     es_free(own);
     if (code != ES_OK) return code;
+  }
+  return ES_OK;
+}
+
+/* Adds the lanes of all parts of a layer, in order. Collective. */
+static es_code_t add_lanes(es_moments_source_t *s, int layer, es_lane_pairs_t *pairs, es_status_t *status) {
+  const es_group_t *group = &s->base.context->group;
+  for (int32_t part = 0; part < s->info.n_parts; part++) {
+    for (int32_t lane = 0; lane < s->info.lanes; lane++) {
+      if (part % group->size != group->rank)
+        memset(s->sums, 0, pairs->size * sizeof *s->sums);
+      else if (es_context_must_stop(s->base.context))
+        es_fail(status, ES_STOPPED, "moments", "stopped");
+      else if (open_part(s, part, status) == ES_OK)
+        es_moments_read_lane(s->parts[part], s->layers[layer], &s->record, lane, s->sums, status);
+      ES_TRY(es_agree(group->comm, status));
+      share_sums(s, pairs->size);
+      es_lane_pairs_add(pairs, s->sums, layer_of(s, layer)->width);
+    }
   }
   return ES_OK;
 }
@@ -223,11 +245,18 @@ static es_code_t reduce(es_point_source_t *source, int layer, es_reduced_t *out,
   const es_group_t *group = &source->context->group;
   const int32_t width = layer_of(s, layer)->width;
   const size_t triangle = es_triangle_size(width);
+  const bool lanes = s->info.lanes > 1 || (s->info.lanes > 0 && s->info.n_parts > 1);
+  const bool by_part = !lanes && s->info.n_parts > 1;
+  es_lane_pairs_t pairs = {0};
   es_cov_t total = {.width = width, .moments = es_allocate_zero(es_cov_moments_size(width), sizeof *total.moments)};
   *out = (es_reduced_t){.order = width, .participation = NAN, .mean = es_allocate((size_t)width, sizeof *out->mean)};
   if (!total.moments || !out->mean) es_out_of_memory(status, "moments", "a layer of width %d", width);
+  if (status->code == ES_OK && (lanes || by_part)) es_lane_pairs_create(&pairs, width, status);
   es_code_t code = es_agree(group->comm, status);
-  if (code == ES_OK) code = merge_parts(s, layer, &total, status);
+  if (code == ES_OK) code = merge_parts(s, layer, &total, by_part ? &pairs : NULL, status);
+  if (code == ES_OK && lanes) code = add_lanes(s, layer, &pairs, status);
+  if (code == ES_OK && (lanes || by_part)) out->participation = es_lane_pairs_ratio(&pairs);
+  es_lane_pairs_destroy(&pairs);
   if (code == ES_OK) {
     memcpy(out->mean, total.moments, (size_t)width * sizeof *out->mean);
     out->rows = total.n;
@@ -322,7 +351,8 @@ static es_code_t visit(es_point_source_t *source, es_split_t split, int32_t epoc
 /* MPI, HDF5 and BLAS. */
 static const int64_t process_bytes = 60 << 20;
 
-/* A rank holds the sums of a part twice, their total, and covariances of layers that it solves (count_layers). */
+/* A rank holds the sums of a part twice, their total, that over pairs of lanes, and covariances of layers that it
+ * solves (count_layers). */
 static int64_t bytes(const es_forecast_t *f, int ranks) {
   const bool vectors = es_measure_vectors(&f->point->measure);
   int64_t most = 0, sum = 0, solve = 0, found = 0;
@@ -336,7 +366,7 @@ static int64_t bytes(const es_forecast_t *f, int ranks) {
   }
   int64_t share = sum / ranks < held_most ? sum / ranks : held_most;
   if (share < most) share = most;
-  return process_bytes + 3 * most + share + solve + found;
+  return process_bytes + 4 * most + share + solve + found;
 }
 
 /* Nothing but the eigenproblems, which every source has, and one so that no cost is 0. */

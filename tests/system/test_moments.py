@@ -187,6 +187,56 @@ with tracker.epoch(3):
                 change(file["layers/0000"])
             self.fails(words)
 
+    def corrected(self, output="out", ranks=0):
+        self.run_program("run", self.job, "--quiet", "--output", output, ranks=ranks)
+        with self.result(output) as file:
+            return file["participation_ratio_corrected"][0, 0]
+
+    @staticmethod
+    def ratio(lanes):
+        """Of pairs of lanes: [rows (n, width)], in float64."""
+        scatters = np.array([(x - x.mean(0)).T @ (x - x.mean(0)) for x in lanes])
+        traces, total = np.trace(scatters, axis1=1, axis2=2), scatters.sum(0)
+        return (traces.sum() ** 2 - (traces ** 2).sum()) / ((total ** 2).sum() - (scatters ** 2).sum())
+
+    def test_lanes_correct_the_participation_ratio(self):
+        """Lanes of one process, of three processes, and the processes themselves: hostile layers, on any number of ranks."""
+        random = np.random.default_rng(4)
+        layers = {"far": random.normal(size=(240, 12)) + 1e6, "one": random.normal(size=(240, 12)) * np.array([1e3] + [1] * 11),
+                  "wide": random.normal(size=(240, 300)), "dead": np.full((240, 3), 0.5)}
+        batches = {name: np.split(rows, 12) for name, rows in layers.items()}
+        for parts, lanes in ((1, 0), (1, 4), (3, 0), (3, 2)):
+            output = f"of{parts}x{lanes}"
+            for part in range(parts):
+                with eigenscope.Tracker(to=self.folder / "run/m.h5", part=part, parts=parts, run="r", lanes=lanes) as tracker, tracker.epoch(0):
+                    for name, some in batches.items():
+                        for batch in some[part::parts]:
+                            tracker.accumulate(name, batch)
+            found = self.corrected(output)
+            np.testing.assert_array_equal(self.corrected(output + "ranks", ranks=2), found)
+            for i, (name, some) in enumerate(batches.items()):
+                own = [some[part::parts][lane::max(1, lanes)] for part in range(parts) for lane in range(max(1, lanes))]
+                if len(own) == 1 or name == "dead":
+                    self.assertTrue(np.isnan(found[i]), (output, name))
+                else:
+                    expected = self.ratio([np.concatenate(batch) for batch in own])
+                    np.testing.assert_allclose(found[i], expected, rtol=1e-6 if name == "far" else 1e-9, err_msg=f"{output} {name}")
+            shutil.rmtree(self.folder / "run")
+
+    def test_lanes_are_checked_and_kept(self):
+        rows = np.random.default_rng(2).normal(size=(4, 30, 5))
+        for epoch in range(2):  # the second tracker goes on
+            with eigenscope.Tracker(to=self.folder / "run/m.h5", lanes=2) as tracker, tracker.epoch(epoch):
+                for batch in rows:
+                    tracker.accumulate("a", batch)
+        first = self.corrected()
+        np.testing.assert_allclose(first[0], self.ratio([rows[0::2].reshape(-1, 5), rows[1::2].reshape(-1, 5)]), rtol=1e-9)
+        with h5py.File(self.folder / "run/m.h5", "r+") as file:
+            lanes = file["layers/0000/lane_moment"][()]
+            del file["layers/0000/lane_moment"]
+            file["layers/0000/lane_moment"] = lanes[:, :, :-1]
+        self.fails("layers/0000/lane_moment must be a dataset with shape (records, lanes, width (width + 1) / 2)")
+
     def fails(self, words, *sets):
         done = self.run_program("run", self.job, "--quiet", *(part for one in sets for part in ("--set", one)), expect=1)
         self.assertIn(words, done.stderr)
