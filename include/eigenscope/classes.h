@@ -74,6 +74,8 @@ typedef struct es_class_means {
   double *mean;                    /**< owned; (classes, width): m_c − origin; 0 for a class without samples */
 } es_class_means_t;
 
+/** All zeros. Not collective. ES_SYSTEM if out of memory. */
+es_code_t es_class_means_create(es_class_means_t *out, int32_t width, int32_t classes, es_status_t *status);
 /** Adds the lanes of all ranks; the sums must then be reset. Collective; all ranks return the same code. ES_SYSTEM. */
 es_code_t es_class_sums_reduce(es_class_means_t *out, es_class_sums_t *sums, es_status_t *status);
 void es_class_means_destroy(es_class_means_t *means);

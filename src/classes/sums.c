@@ -239,15 +239,20 @@ static void move_to_origin(es_class_sums_t *s, const double *origin) {
   }
 }
 
+es_code_t es_class_means_create(es_class_means_t *out, int32_t width, int32_t classes, es_status_t *status) {
+  *out = (es_class_means_t){.width = width, .classes = classes};
+  out->count = es_allocate_zero((size_t)classes, sizeof *out->count);
+  out->origin = es_allocate_zero((size_t)width, sizeof *out->origin);
+  out->mean = es_allocate_zero((size_t)classes, (size_t)width * sizeof *out->mean);
+  if (out->count && out->origin && out->mean) return ES_OK;
+  return es_out_of_memory(status, STAGE, "the means of %d classes of a layer of width %d", classes, width);
+}
+
 es_code_t es_class_sums_reduce(es_class_means_t *out, es_class_sums_t *s, es_status_t *status) {
   const size_t width = (size_t)s->width, classes = (size_t)s->classes;
-  *out = (es_class_means_t){.width = s->width, .classes = s->classes};
-  out->count = es_allocate_zero(classes, sizeof *out->count);
-  out->origin = es_allocate_zero(width, sizeof *out->origin);
-  out->mean = es_allocate_zero(classes, width * sizeof *out->mean);
   double *flags = es_allocate_zero((size_t)s->group->lanes, sizeof *flags);
-  if (!out->count || !out->origin || !out->mean || !flags)
-    es_out_of_memory(status, STAGE, "the means of %d classes of a layer of width %d", s->classes, s->width);
+  if (es_class_means_create(out, s->width, s->classes, status) == ES_OK && !flags)
+    es_out_of_memory(status, STAGE, "%d lanes", s->group->lanes);
   const es_code_t code = es_group_agree(s->group, status);
   if (code == ES_OK) {
     share_origin(out, s, flags);

@@ -140,13 +140,6 @@ static es_code_t check_similarity(const es_job_t *job, es_status_t *status) {
       "it out");
 }
 
-static es_code_t check_classes(const es_job_t *job, es_status_t *status) {
-  if (job->base.measure.classes != ES_ON || job->top.source != ES_SOURCE_MOMENTS) return ES_OK;
-  return es_yaml_fail(&job->tree, es_yaml_find(job->tree.root, "measure"), status,
-                      "measure.classes needs the outputs of single samples, and files of moments have only sums over "
-                      "all classes; leave it out, or measure activations or checkpoints");
-}
-
 static es_code_t check_units(const es_job_t *job, es_status_t *status) {
   const es_yaml_t *node = es_yaml_find(job->tree.root, "measure");
   if (job->base.measure.units == ES_ON && job->top.source == ES_SOURCE_MOMENTS)
@@ -194,7 +187,6 @@ static es_code_t read_job(es_job_t *job, es_status_t *status) {
   ES_TRY(check_projection(job, status));
   ES_TRY(check_weights(job, status));
   ES_TRY(check_similarity(job, status));
-  ES_TRY(check_classes(job, status));
   ES_TRY(check_units(job, status));
   ES_TRY(check_steps(job, status));
   return check_probes(job, status);

@@ -31,6 +31,7 @@ typedef struct es_class_layer {
 typedef struct es_classes_analysis {
   es_context_t *context;
   es_point_source_t *source;
+  bool given;               /* the source gives class means, so there are no samples */
   int n, head;              /* measured layers; index behind them of the features that the classifier reads, or −1 */
   int shown;                /* captured layer of `head` */
   es_class_layer_t *layers; /* (n + 1) */
@@ -109,7 +110,9 @@ static es_code_t open_analysis(void **state, es_context_t *c, es_point_source_t 
   a->numbers = es_owned_allocate(&a->owned, n * ES_CLASS_NUMBERS, sizeof *a->numbers);
   a->lane_start = es_owned_allocate_zero(&a->owned, lanes, sizeof *a->lane_start);
   a->lane_count = es_owned_allocate_zero(&a->owned, lanes, sizeof *a->lane_count);
+  a->given = source->class->passes->class_means != NULL;
   if (a->owned.failed) return es_out_of_memory(status, STAGE, "the class means of %zu layers", n);
+  if (a->given) return ES_OK;
   es_source_add_rider(source, (es_rider_t){take, a});
   return create_layers(a, status);
 }
@@ -130,7 +133,7 @@ static void drop(es_class_layer_t *layer) {
 /* Discards what a pass has left. */
 static void reset(es_classes_analysis_t *a) {
   for (int i = 0; i <= a->n; i++) {
-    if (i < a->n || a->head >= 0) es_class_sums_reset(&a->layers[i].sums);
+    if (!a->given && (i < a->n || a->head >= 0)) es_class_sums_reset(&a->layers[i].sums);
     a->layers[i].filled = false;
   }
   es_free(a->labels);
@@ -315,14 +318,15 @@ static es_code_t measure_layer(es_classes_analysis_t *a, const es_merged_t *merg
   es_class_axes_t axes;
   double share = NAN, *variances = NULL;
   for (int i = 0; i < ES_CLASS_NUMBERS; i++) numbers[i] = merged->owner == group->rank ? (double)NAN : 0.0;
-  if (!merged->reduced->finite || means->n == 0) return ES_OK;
+  /* Rows without a class are in Σ_T, but not in Σ_B. */
+  if (!merged->reduced->finite || means->n == 0 || (a->given && means->n != merged->reduced->rows)) return ES_OK;
   if (es_class_axes_create(&axes, means, merged->reduced->exponent, status) == ES_OK) {
     variances = es_allocate((size_t)axes.rank, sizeof *variances);
     if (!variances) es_out_of_memory(status, STAGE, "%d axes", axes.rank);
   }
   es_code_t code = es_group_agree(group, status);
   if (code == ES_OK) code = project(a, merged, means, &axes, variances, status);
-  if (code == ES_OK) code = count_share(a, merged->layer, means, count_correct, &share, status);
+  if (code == ES_OK && !a->given) code = count_share(a, merged->layer, means, count_correct, &share, status);
   if (code == ES_OK && merged->owner == group->rank) {
     es_class_measure(numbers, means, &axes, variances, status);
     numbers[ES_CLASS_CLASS_CENTER_ACCURACY] = share;
@@ -338,11 +342,15 @@ static es_code_t receive_rows(void *state, const es_merged_t *merged, es_status_
   const double start = es_clock();
   if (a->failed.code != ES_OK) *status = a->failed;
   ES_TRY(es_group_agree(&a->context->group, status));
-  add_kept(a, &a->layers[merged->layer]);
-  ES_TRY(es_class_sums_reduce(&means, &a->layers[merged->layer].sums, status));
+  if (a->given) {
+    ES_TRY(a->source->class->passes->class_means(a->source, merged->layer, &means, status));
+  } else {
+    add_kept(a, &a->layers[merged->layer]);
+    ES_TRY(es_class_sums_reduce(&means, &a->layers[merged->layer].sums, status));
+  }
   const es_code_t code = measure_layer(a, merged, &means, a->numbers + merged->layer * ES_CLASS_NUMBERS, status);
   es_class_means_destroy(&means);
-  if (!graph_of(a)) drop(&a->layers[merged->layer]); /* else the next pass fills it again */
+  if (!graph_of(a) && !a->given) drop(&a->layers[merged->layer]); /* else the next pass fills it again */
   es_timing_charge(&a->context->timing, ES_STAGE_REDUCE, start);
   return code;
 }
@@ -459,6 +467,7 @@ static int64_t bytes(const es_forecast_t *f, int ranks) {
     row += width * (f->layers[i].is_double ? 8 : 4);
     widest = largest(widest, width);
   }
+  if (f->point->source == ES_SOURCE_MOMENTS) return 8 * widest * (4 * (int64_t)f->classes + 64);
   const int64_t samples = largest(f->samples[ES_TRAIN], f->samples[ES_EVAL]);
   const int64_t kept = row > 0 && samples > KEPT_MOST / row ? KEPT_MOST : samples * row;
   return sums + kept / ranks + 8 * widest * (3 * (int64_t)f->classes + 64);

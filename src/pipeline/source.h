@@ -9,6 +9,7 @@
 
 #include "context.h"
 #include "eigenscope/accumulator.h"
+#include "eigenscope/classes.h"
 #include "eigenscope/forecast.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/memory.h"
@@ -74,6 +75,8 @@ typedef struct es_source_passes {
   int32_t (*order)(const es_point_source_t *source, int layer);
   /* Merges the rows of a layer over lanes and ranks (es_accumulator_finish). */
   es_code_t (*reduce)(es_point_source_t *source, int layer, es_reduced_t *out, es_status_t *status);
+  /* Gives the class means of a layer whose rows exist, from sums that the source has; NULL: from single samples. */
+  es_code_t (*class_means)(es_point_source_t *source, int layer, es_class_means_t *out, es_status_t *status);
   /* Frees the rows of the last call of `rows`. Not collective. */
   void (*release)(es_point_source_t *source);
 
@@ -115,6 +118,7 @@ struct es_point_source {
   es_context_t *context; /* borrowed */
   es_state_key_t key;
   int32_t classes;           /* number of classes; 0 without labels */
+  bool knows_classes;        /* true if class_means has sums of the classes */
   bool one_layer_a_visit;    /* true if a visit of n layers costs as much as n visits of one layer */
   bool takes_rider;          /* true if `rows` of the eval split can show its outputs to `rider`, as a visit would */
   const es_visitor_t *rider; /* or NULL. Borrowed */

@@ -107,6 +107,7 @@ static es_code_t open_source(es_point_source_t **out, es_context_t *c, ES_UNUSED
   es_point_path(s->path, es_external_any(&c->point->external), c->point, c->id, 0, status); /* alike on all ranks */
   ES_TRY(es_agree(c->group.comm, status));
   ES_TRY(inspect(s, status));
+  s->base.knows_classes = s->info.class_sums > 0;
   create_result(s, status);
   s->base.classes = s->info.classes;
   s->base.one_layer_a_visit = true;
@@ -275,6 +276,52 @@ static es_code_t reduce(es_point_source_t *source, int layer, es_reduced_t *out,
   return code;
 }
 
+/* ---- sums of classes ---- */
+
+/* Adds rows of a class to its mean, which is relative to the origin (Chan). */
+static void add_class(es_class_means_t *out, int32_t k, double rows, const double *mean) {
+  double *to = out->mean + (size_t)k * (size_t)out->width;
+  if (rows < 1.0) return;
+  const double share = rows / ((double)out->count[k] + rows);
+  for (int32_t j = 0; j < out->width; j++) to[j] += share * (mean[j] - out->origin[j] - to[j]);
+  out->count[k] += (int64_t)rows;
+}
+
+/* Adds a part: `numbers` has rows (classes), then means (classes, width). The first class mean is the origin. */
+static void add_classes(es_class_means_t *out, const double *numbers) {
+  const double *mean = numbers + out->classes;
+  for (int32_t k = 0; k < out->classes; k++, mean += out->width) {
+    if (out->n == 0 && numbers[k] >= 1.0) memcpy(out->origin, mean, (size_t)out->width * sizeof *mean);
+    out->n += (int64_t)numbers[k];
+    add_class(out, k, numbers[k], mean);
+  }
+}
+
+static es_code_t class_means(es_point_source_t *source, int layer, es_class_means_t *out, es_status_t *status) {
+  es_moments_source_t *s = (es_moments_source_t *)source;
+  const es_group_t *group = &source->context->group;
+  const int32_t classes = s->info.class_sums;
+  const size_t n = (size_t)classes * ((size_t)layer_of(s, layer)->width + 1);
+  double *numbers = es_allocate(n, sizeof *numbers);
+  if (es_class_means_create(out, layer_of(s, layer)->width, classes, status) == ES_OK && !numbers)
+    es_out_of_memory(status, "moments", "the means of %d classes", classes);
+  es_code_t code = es_agree(group->comm, status);
+  for (int32_t part = 0; code == ES_OK && part < s->info.n_parts; part++) {
+    if (part % group->size != group->rank)
+      memset(numbers, 0, n * sizeof *numbers);
+    else if (open_part(s, part, status) == ES_OK)
+      es_moments_read_classes(s->parts[part], s->layers[layer], &s->record, classes, numbers, numbers + classes,
+                              status);
+    code = es_agree(group->comm, status);
+    if (code == ES_OK && group->size > 1) es_group_allreduce_f64(group, numbers, n);
+    if (code == ES_OK) add_classes(out, numbers);
+  }
+  for (int32_t k = 0; code == ES_OK && k < classes; k++) out->present += out->count[k] > 0;
+  es_free(numbers);
+  if (code != ES_OK) es_class_means_destroy(out);
+  return code;
+}
+
 /* ---- samples for probes ---- */
 
 static const es_moments_record_t *record_of(const es_moments_source_t *s, es_split_t split, int32_t epoch) {
@@ -377,6 +424,7 @@ static double cost(ES_UNUSED const es_forecast_t *f) {
 static const es_source_passes_t passes = {.rows = make_rows,
                                           .order = order,
                                           .reduce = reduce,
+                                          .class_means = class_means,
                                           .samples = list_samples,
                                           .shape = output_shape,
                                           .visit = visit};

@@ -26,7 +26,7 @@ es_code_t es_source_create_result(const es_point_source_t *source, const es_laye
                                    .n_steps = source->n_steps,
                                    .steps_of_epoch = source->steps_of_epoch,
                                    .weights = source->network != NULL && point->measure.weights == ES_ON,
-                                   .classes = classes > 0 && point->measure.classes == ES_ON,
+                                   .classes = (classes > 0 || source->knows_classes) && point->measure.classes == ES_ON,
                                    .units = point->measure.units == ES_ON,
                                    .gradients = point->source == ES_SOURCE_TRAIN && point->measure.gradients == ES_ON};
   es_result_create(&c->result, &shape, status);

@@ -40,6 +40,7 @@ static es_code_t describe(const es_moments_info_t *info, const es_point_t *point
     any = any || es_measure_takes(&point->measure, info->layers[i].name);
   }
   out->classes = out->train_classes = info->classes; /* of both splits together */
+  if (point->measure.classes == ES_ON && info->class_sums > info->classes) out->classes = info->class_sums;
   out->n_layers = info->n_layers;
   out->most_samples = info->most_rows;
   for (int split = 0; split < ES_SPLITS; split++) out->samples[split] = (int64_t)info->n_parts * info->most_samples;
@@ -48,6 +49,11 @@ static es_code_t describe(const es_moments_info_t *info, const es_point_t *point
     return es_fail(status, ES_INPUT, STAGE,
                    "probes need samples, but the files have none; write them with Tracker(probes=..., labels=...), or "
                    "set probe.epochs: none");
+  if (point->measure.classes == ES_ON && info->class_sums == 0)
+    return es_fail(
+        status, ES_INPUT, STAGE,
+        "measure.classes needs sums of each class, but not all parts and layers of the files have those of the "
+        "same classes; write them with Tracker(classes=..., labels=...), or set measure.classes: false");
   if (!any)
     return es_fail(status, ES_INPUT, STAGE,
                    "no layer matches measure.layers; the first layer is \"%s\", the last layer is \"%s\"",

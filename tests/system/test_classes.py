@@ -1,5 +1,7 @@
 """measure.classes: the numbers equal numpy's in double, for hostile layers of files and for a network; the same bits on any number of
 ranks, and for everything else as without the key."""
+import sys
+
 import h5py
 import numpy as np
 
@@ -163,9 +165,60 @@ class Files(results.Case):
             del file["labels"]
         done = self.run_program("run", "job.yaml", "--quiet", expect=1)
         self.assertIn("measure.classes needs labels, but not every file has an array \"labels\"", done.stderr)
-        self.write("m.yaml", "name: t\nsource: moments\nmoments: {files: a.h5}\nmeasure: {classes: true}\n")
-        done = self.run_program("plan", "m.yaml", expect=1)
-        self.assertIn("m.yaml:4: measure.classes needs the outputs of single samples", done.stderr)
+
+
+class Moments(results.Case):
+    """Sums of classes in files of moments: the numbers of numpy, as of the rows themselves."""
+    job = "name: m\noutput: out\nsource: moments\nmoments: {files: m.h5}\nmeasure: {classes: true}\n"
+
+    def track(self, layers, labels, parts=1, classes=8):
+        sys.path.insert(0, str(harness.SOURCE / "analysis"))
+        sys.dont_write_bytecode = True
+        import eigenscope
+        for part in range(parts):
+            with eigenscope.Tracker(to=self.folder / "m.h5", part=part, parts=parts, run="r", classes=classes) as tracker, tracker.epoch(0):
+                for name, rows in layers.items():
+                    for at in np.array_split(np.arange(len(labels))[part::parts], 3):
+                        tracker.accumulate(name, rows[at], labels[at])
+
+    def test_equals_numpy(self):
+        labels, layers = hostile(83, 1)
+        # float32 layers are rounded once more on the way to the file; the far and the tiny ones are doubles
+        layers = {name: rows for name, rows in layers.items() if name not in ("odd", "tiny64")}
+        for parts in (1, 3):
+            self.track(layers, labels, parts)
+            outputs = []
+            for ranks in (1, 2):
+                outputs.append(f"of{parts}on{ranks}")
+                self.run_job("--quiet", "--ranks-per-point", ranks, output=outputs[-1], ranks=ranks)
+            path, other = (path for output in outputs for path in self.points(output).values())
+            self.assertEqual(results.different_results(path, other), [])
+            found = results.variables(path)
+            for i, (name, rows) in enumerate(layers.items()):
+                truth = collapse(rows, labels)
+                tolerance = {"far": 1e-6, "far32": 1e-3, "dominated": 1e-3}.get(name, 1e-9 if rows.dtype == np.float64 else 2e-5)
+                for measure in ("nc1", "nc2_norms", "nc2_angles", "lda_rank"):
+                    np.testing.assert_allclose(found[measure][0, 0, i], truth[measure], rtol=tolerance, atol=1e-12, err_msg=f"{name} {measure}")
+                for measure in ("nc3", "nc4", "class_center_accuracy"):  # these need the samples
+                    self.assertTrue(np.isnan(found[measure]).all())
+            for path in self.folder.glob("m*.h5"):
+                path.unlink()
+
+    def test_rows_without_a_class(self):
+        """The covariance of all rows is then not that of the classes."""
+        labels, layers = hostile(40, 3)
+        self.track({"plain": layers["plain"]}, np.where(labels == 0, -1, labels))
+        self.run_job("--quiet")
+        path, = self.points().values()
+        found = results.variables(path)
+        self.assertTrue(np.isnan(found["nc1"]).all() and np.isfinite(found["saturation"][0, 0, 0]).all())
+
+    def test_needs_sums_of_classes(self):
+        labels, layers = hostile(40, 3)
+        self.track({"plain": layers["plain"]}, labels, classes=0)
+        for command in ("plan", "run"):
+            done = self.run_program(command, "job.yaml", expect=1)
+            self.assertIn("job.yaml:4: measure.classes needs sums of each class", done.stderr)
 
 
 class Network(results.Case):
