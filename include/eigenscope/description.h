@@ -146,6 +146,8 @@ typedef struct es_kept_hash {
 struct es_description {
   const char *path; /**< file of the lines */
   int32_t line;
+  const char *job; /**< file of `base`, whose parameters may be at fault; NULL: none */
+  int32_t job_line;
   bool inlined; /**< in the job file itself */
   int32_t n_parameters;
   es_parameter_t parameters[ES_PARAMETERS_MAX];

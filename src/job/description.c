@@ -461,9 +461,13 @@ static es_code_t read_base(es_job_t *job, const es_yaml_t *map, const es_yaml_t 
   memcpy(own, out->name, sizeof own);
   ES_TRY(es_description_read_shipped(job, row, out, status));
   memcpy(out->name, own, sizeof own);
-  es_items_reader_t reader = {.tree = &job->tree, .description = (es_description_t *)out->description, .origin = job};
+  es_description_t *d = (es_description_t *)out->description;
+  es_items_reader_t reader = {.tree = &job->tree, .description = d, .origin = job};
+  const es_yaml_t *parameters = es_yaml_find(map, "parameters");
+  d->job = es_job_path(job);
+  d->job_line = es_origin_line(job, parameters ? parameters->key_line : base->key_line);
   snprintf(key, sizeof key, "%s.parameters", where);
-  return es_items_override(&reader, &job->tree, es_yaml_find(map, "parameters"), key, status);
+  return es_items_override(&reader, &job->tree, parameters, key, status);
 }
 
 es_code_t es_description_read(es_job_t *job, const es_yaml_t *map, const char *where, es_model_spec_t *out,

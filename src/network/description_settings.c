@@ -11,7 +11,10 @@ void es_walk_fail(es_walk_t *w, int32_t line, const char *format, ...) {
   va_start(arguments, format);
   vsnprintf(message, sizeof message, format, arguments);
   va_end(arguments);
-  w->b->code = es_fail(w->status, ES_INPUT, "model", "%s:%d: %s", w->description->path, line, message);
+  const es_description_t *d = w->description;
+  w->b->code = d->job == NULL ? es_fail(w->status, ES_INPUT, "model", "%s:%d: %s", d->path, line, message)
+                              : es_fail(w->status, ES_INPUT, "model", "%s:%d: %s:%d: %s", d->job, d->job_line, d->path,
+                                        line, message);
 }
 
 static const es_initialiser_t initialisers[] = {

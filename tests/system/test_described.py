@@ -160,6 +160,12 @@ train: {epochs: 2, batch: 24, learning_rate: 0.02}
         self.write("net.yaml", NET)
         done = self.run_program("plan", "job.yaml", "--set", "grid.width=1/64", expect=1)
         self.assertRegex(done.stderr, r"job\.yaml:2: \S+/net\.yaml:3: layer stem would have no channels \(8 at width 1\); use a larger width")
+        # In a description of eigenscope's own, the parameters of the job are at fault: their line comes first.
+        self.write("based.yaml", "name: t\ngrid: {dataset: shapes, model: mine, resolution: 16}\nmodels:\n  mine:\n    base: resnet_basic\n"
+                   "    parameters: {blocks4: -1}\ndatasets: {shapes: {format: synthetic, classes: 3, size: 16, train: 80, eval: 20}}\n")
+        done = self.run_program("plan", "based.yaml", expect=1)
+        self.assertRegex(done.stderr, r"^eigenscope: based\.yaml:6: models/resnet_basic\.yaml:\d+: repeat\.times must be a whole number from 0 to 4096, "
+                                      r"not -1 \(model mine, width 1, resolution 16\)\n")
         done = self.run_program("run", "job.yaml", "--set", "models.net.file=absent.yaml", ranks=2, expect=1)
         self.assertIn("models.net.file: ", done.stderr)
         self.assertIn("absent.yaml: cannot be read: No such file or directory", done.stderr)
