@@ -294,6 +294,21 @@ static void append_number(es_text_t *out, const char *name, double value) {
   es_text_append(out, ", \"%s\": %s", name, isfinite(value) ? es_text_double(value, number) : "null");
 }
 
+/* With a search, the numbers of the plan are the most that a run does. */
+static void append_search(const es_job_t *job, es_text_t *out) {
+  const es_search_settings_t *search = es_job_search(job);
+  es_text_append(out, ", \"search\": ");
+  if (search->kind == ES_SEARCH_NONE)
+    es_text_append(out, "null");
+  else if (search->kind == ES_SEARCH_HALVING)
+    es_text_append(out, "{\"kind\": \"halving\"}");
+  else {
+    es_text_append(out, "{\"kind\": \"smallest\", \"axis\": ");
+    es_text_append_quoted(out, search->axis);
+    es_text_append(out, "}");
+  }
+}
+
 static void print_json(const es_plan_t *plan, const es_selection_t *selection, memory_t *memory, es_text_t *out) {
   const double total = total_cost(plan, selection);
   es_grid_walk_t walk = {.grid = plan->grid};
@@ -303,6 +318,7 @@ static void print_json(const es_plan_t *plan, const es_selection_t *selection, m
   es_text_append_quoted(out, es_job_name(plan->job));
   es_text_append(out, ", \"output\": ");
   es_text_append_quoted(out, plan->output);
+  append_search(plan->job, out);
   es_text_append(out, ", \"total_macs\": %.0f, \"points\": [", total);
   for (int64_t k = 0; k < selection->n; k++) {
     const int64_t i = selection->index[k];

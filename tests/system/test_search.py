@@ -234,6 +234,11 @@ class Refused(Case):
                 self.assertEqual(self.run_program("plan", "job.yaml", expect=1).stderr, f"eigenscope: {message}\n")
         self.write("job.yaml", plain + "search: {halving: {rungs: [2, 4], by: saturation}}\nmeasure: {every: 2}\n")
         self.assertIn("\nsearch: a run computes at most these points", self.run_program("plan", "job.yaml").stdout)
+        for section, expected in (("", None), ("search: {axis: width}\n", {"kind": "smallest", "axis": "width"}),
+                                  ("search: {halving: {rungs: [2]}}\n", {"kind": "halving"})):
+            self.write("job.yaml", plain + section)
+            self.assertEqual(json.loads(self.run_program("plan", "job.yaml", "--format", "json").stdout)["search"], expected)
+        self.write("job.yaml", plain + "search: {halving: {rungs: [2, 4], by: saturation}}\nmeasure: {every: 2}\n")
         every = ("--set", "grid.measure.every=[1, 2, 4]", "--set", "measure=")
         self.assertIn("epoch 2, which is not measured, because measure.every is 4", self.run_program("plan", "job.yaml", *every, expect=1).stderr)
         self.write("job.yaml", plain)
