@@ -183,8 +183,16 @@ static bool is_axis(const es_job_t *job, const char *dotted) {
   return false;
 }
 
+/* True if the job has the parameters of every optimizer, as a job that was written with all defaults. */
+static bool has_all_optimizers(const es_job_t *job) {
+  static const char *const names[] = {"momentum", "nesterov", "beta1", "beta2", "epsilon"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (!es_job_sets(job, "train", names[i])) return false;
+  return true;
+}
+
 /* Notes settings that the job sets without effect. A job that also sets the switch which would give them an effect has
- * it off on purpose. */
+ * it off on purpose; one with the parameters of every optimizer has the defaults of the others on purpose. */
 static void note_idle(notes_t *notes) {
   static const struct {
     const char *section, *name, *of; /* name "": all of the section */
@@ -210,8 +218,9 @@ static void note_idle(notes_t *notes) {
         continue;
       while (strcmp(es_setting_section(of), section) != 0 || strcmp(es_setting_name(of), rows[k].of) != 0) of++;
       snprintf(dotted, sizeof dotted, "%s.%s", section, rows[k].of);
-      const bool meant =
-          strcmp(rows[k].of, "optimizer") == 0 ? es_setting_is_default(i, base) : es_job_sets(job, section, rows[k].of);
+      const bool meant = strcmp(rows[k].of, "optimizer") == 0
+                             ? es_setting_is_default(i, base) && has_all_optimizers(job)
+                             : es_job_sets(job, section, rows[k].of);
       if (meant || (rows[k].trained && base->source != ES_SOURCE_TRAIN) || is_axis(job, dotted)) continue;
       es_setting_print(of, base, value);
       add(notes, 0, "%s.%s has no effect: %s is %s", section, name, dotted, value);

@@ -67,6 +67,8 @@ NOTES = [
      "width 1/8: the width multiplies groups and heads, and they divide the channels"),
     (["probe.l2=1"], "job.yaml: probe.l2 has no effect: probe.epochs is none"),
     (["train.optimizer=adam", "train.momentum=0.5"], "job.yaml: train.momentum has no effect: train.optimizer is adam"),
+    (["train.optimizer=adam", "train.momentum=0.9"], "job.yaml: train.momentum has no effect: train.optimizer is adam"),  # a default
+    (["train.beta1=0.9"], "job.yaml: train.beta1 has no effect: train.optimizer is sgd"),
     (["train.beta2=0.99"], "job.yaml: train.beta2 has no effect: train.optimizer is sgd"),
     (["train.warmup_start=0.5"], "job.yaml: train.warmup_start has no effect: train.warmup is 0"),
     (["measure.dormant=0.2"], "job.yaml: measure.dormant has no effect: measure.units is false"),
@@ -77,6 +79,11 @@ AS_FAR = ["datasets.shapes.limit={train: 90, eval: 30}", "train.batch=90", "meas
           "probe={epochs: [2], samples: 90}", "train.augment=[place, {cutout: {size: 31}}]",
           "datasets.shapes.fit=pad", "datasets.shapes.size=31", "train.beta1=0.5", "grid.train.optimizer=[sgd, adam]",
           "measure.units=false", "measure.dormant=0.2", "measure.similarity=true", "measure.steps={log: 3}", "measure.step_samples=30"]
+
+
+# The parameters of every optimizer, as --resolved writes them.
+ALL_OPTIMIZERS = ["train.batch=90", "train.optimizer=adam", "train.momentum=0.9", "train.nesterov=false", "train.beta1=0.9", "train.beta2=0.999",
+                  "train.epsilon=1.0e-8"]
 
 
 class Plan(harness.Case):
@@ -119,7 +126,8 @@ class Plan(harness.Case):
 
     def test_notes(self):
         """A number beyond what there is, is a note that has both numbers, on stderr; the job is run all the same."""
-        self.assertEqual(self.plan(*(word for value in AS_FAR for word in ("--set", value))).stderr, "")
+        for sets in (AS_FAR, ALL_OPTIMIZERS):
+            self.assertEqual(self.plan(*(word for value in sets for word in ("--set", value))).stderr, "")
         for sets, note in NOTES:
             sets = ["train.batch=90", *sets]
             done = self.plan(*(word for value in sets for word in ("--set", value)), "--format", "json")
