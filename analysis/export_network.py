@@ -40,8 +40,8 @@ except ModuleNotFoundError as error:
     sys.exit(f"export_network: Python's {error.name} is missing; install it (python3-{error.name} in Debian)")
 
 import convert_checkpoint
-from dump_activations import DumpError, function_of, named
 from network_trace import Trace
+from user_code import DumpError, function_of, named
 
 BATCH = 2  # of the trace
 TOLERANCE = 1e-4  # of the largest logit

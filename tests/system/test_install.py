@@ -59,6 +59,15 @@ class Installed(harness.Case):
         self.assertEqual(done.returncode, expect, f"{words}\n{done.stdout}\n{done.stderr}")
         return done.stdout
 
+    def test_python_files_have_their_modules(self):
+        """What an installed script imports from the folder analysis/ is installed beside it."""
+        scripts = list(self.share.glob("*.py"))
+        self.assertIn("dump_activations.py", [script.name for script in scripts])
+        for script in scripts:
+            for module in re.findall(r"^(?:import|from) (\w+)", script.read_text(), re.M):
+                if (harness.SOURCE / f"analysis/{module}.py").exists():
+                    self.assertTrue((self.share / f"{module}.py").exists(), f"{script.name} imports {module}")
+
     def test_a_whole_story(self):
         self.write("job.yaml", JOB)
         self.assertRegex(self.call("eigenscope", "--version"), r"^eigenscope \d")
