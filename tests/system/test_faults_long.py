@@ -67,13 +67,13 @@ class Walks(faults.Case):
     def test_moments(self):
         generator = np.random.default_rng(faults.SEED)
         for part in range(2):
-            with eigenscope.Tracker(to=self.folder / "m.h5", part=part, parts=2, run="r", probes=20) as tracker:
+            with eigenscope.Tracker(to=self.folder / "m.h5", part=part, parts=2, run="r", probes=20, classes=3, lanes=2) as tracker:
                 for split in ("train", "eval"):
                     with tracker.epoch(3, split=split):
                         for name, shape in (("a", (30, 5)), ("b", (30, 2, 3, 4))):
                             tracker.accumulate(name, generator.normal(size=shape), np.arange(30) % 3)
-        self.write("job.yaml", "name: t\noutput: out\nsource: moments\nmoments: {files: m.h5}\nmeasure: {eigenspace: true}\n"
-                               "probe: {epochs: last}\n")
+        self.write("job.yaml", "name: t\noutput: out\nsource: moments\nmoments: {files: m.h5}\n"
+                               "measure: {eigenspace: true, classes: true}\nprobe: {epochs: last}\n")
         self.walk("run", "job.yaml", ranks=2, least=200)
 
     def test_collective_eigensolver(self):

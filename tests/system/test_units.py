@@ -27,6 +27,25 @@ train: {epochs: 3, batch: 24, learning_rate: 0.5, momentum: 0, weight_decay: 0}
 measure: {gradients: true, weights: true}
 checkpoint: {keep: all}
 """
+# Learning rate 0: the weights stay, so that the last ones are those of every step. Inputs are far from zero.
+STILL = """\
+name: g
+output: out
+grid: {dataset: images, model: one, resolution: 8, seed: [0, 1, 2, 3, 4, 5]}
+models:
+  one:
+    layers:
+      - flatten
+      - linear: {name: a, features: 9, fixed: true}
+      - relu
+      - linear: {name: b, features: 1, fixed: true}
+      - relu
+      - linear: {name: c, features: classes}
+datasets: {images: {format: hdf5, path: images.h5, normalize: {mean: [-20], std: [0.25]}}}
+train: {epochs: 1, batch: 8, learning_rate: 0, momentum: 0, weight_decay: 0}
+measure: {gradients: true, splits: [eval]}
+checkpoint: {keep: last}
+"""
 MLP = """\
 name: m
 output: out
@@ -108,6 +127,50 @@ class Steps(results.Case):
         norm = values["weights_distance_previous"][1:] / 0.5
         np.testing.assert_allclose(values["gradient_norm"][1:], norm, rtol=1e-3)
         np.testing.assert_allclose(values["gradient_ratio"][1:], norm / values["weights_frobenius_norm"][:-1], rtol=1e-3)
+
+
+def gradients(x, labels, w):
+    """{layer: gradient of the mean loss with respect to its weights}, in double."""
+    inputs, outputs, value = {}, {}, x
+    for name in "abc":
+        inputs[name] = value
+        outputs[name] = value @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+        value = np.maximum(outputs[name], 0)
+    p = np.exp(outputs["c"] - outputs["c"].max(axis=1, keepdims=True))
+    delta = (p / p.sum(axis=1, keepdims=True) - np.eye(p.shape[1])[labels]) / len(x)
+    found = {}
+    for name in "cba":
+        found[name] = delta.T @ inputs[name]
+        delta = (delta @ w[f"{name}.weight"]) * (inputs[name] > 0)
+    return found
+
+
+class Backward(results.Case):
+    """Batches of fewer samples than inputs, inputs of one dominating direction (their mean), and dead layers, against numpy."""
+    job = STILL
+
+    def test_equals_numpy(self):
+        random = np.random.default_rng(8)
+        labels = np.arange(8, dtype=np.int64) % 3
+        images = random.integers(0, 256, size=(8, 8, 8, 3), dtype=np.uint8)
+        with h5py.File(self.folder / "images.h5", "w") as file:
+            for split in ("train", "eval"):
+                file[f"{split}/images"], file[f"{split}/labels"] = images, labels
+        self.run_job("--quiet", "--ranks-per-point", 2, ranks=2)
+        x = ((images / 255 + 20) / 0.25).transpose(0, 3, 1, 2).reshape(8, -1)
+        dead = 0
+        for id, path in self.points().items():
+            tensors, _ = results.read_safetensors(self.folder / f"out/checkpoints/{id}.safetensors")
+            truth = gradients(x, labels, {name: value.astype(float) for name, value in tensors.items()})
+            with h5py.File(path) as file:
+                self.assertEqual(list(file["layer"].asstr()), list("abc"))
+                for i, name in enumerate("abc"):
+                    norm = np.linalg.norm(truth[name])
+                    np.testing.assert_allclose(file["gradient_norm"][1, i], norm, rtol=1e-3, atol=0, err_msg=f"{id} {name}")
+                    ratio = norm / np.linalg.norm(tensors[f"{name}.weight"].astype(float))
+                    np.testing.assert_allclose(file["gradient_ratio"][1, i], ratio, rtol=1e-3, atol=0, err_msg=f"{id} {name}")
+            dead += all(not truth[name].any() for name in "abc")
+        self.assertIn(dead, range(1, 6))
 
 
 class Checkpoint(results.Case):
