@@ -2,7 +2,6 @@
 import contextlib
 import errno
 import fcntl
-import functools
 import os
 import re
 import uuid
@@ -234,10 +233,10 @@ class Writer:
         self.file.flush()
         os.fsync(self.file.id.get_vfd_handle())
 
-    def append(self, epoch, split, layers, sums, probes=0, samples=(), classes=0, by_class=(), lanes=0):
-        """Appends a record. layers: [(name, kind, width)], sums: for each layer [(rows, mean, moment)] of max(1, lanes) lanes; names
-        and widths never change. samples: [Sample or None] of at most `probes` samples. by_class: [ClassSums or None] of `classes`
-        classes."""
+    def append(self, epoch, split, layers, sums, probes=0, samples=(), classes=0, by_class=(), lanes=0, by_lane=()):
+        """Appends a record. layers: [(name, kind, width)], sums: [(rows, mean, moment)]; names and widths never change.
+        samples: [Sample or None] of at most `probes` samples. by_class: [ClassSums or None] of `classes` classes. by_lane: for each
+        layer the sums of `lanes` lanes."""
         try:
             if self.file is None:
                 self.create(f"{self.path}.new", layers, probes, classes, lanes)
@@ -254,13 +253,13 @@ class Writer:
             self.begin(epoch, SPLITS.index(split))
             if probes:
                 self.put_samples(samples)
-            for i, of_lanes in enumerate(sums):
-                rows, mean, moment = functools.reduce(chan, of_lanes)
+            for i, (rows, mean, moment) in enumerate(sums):
                 self.put(f"layers/{i:04}/rows", rows)
                 self.put(f"layers/{i:04}/mean", mean)
                 self.put(f"layers/{i:04}/moment", pack(moment))
-                for lane in range(lanes):
-                    self.put(f"layers/{i:04}/lane_moment", pack(of_lanes[lane][2]), lane)
+            for i, layer in enumerate(by_lane if lanes else ()):
+                for lane, (_, _, moment) in enumerate(layer):
+                    self.put(f"layers/{i:04}/lane_moment", pack(moment), lane)
             for i, layer in enumerate(by_class if classes else ()):
                 self.put_classes(f"layers/{i:04}", layer, self.layers[i][2])
             self.end()

@@ -206,7 +206,7 @@ class LaneSums:
 
     def state(self):
         """Of all lanes together."""
-        return functools.reduce(chan, self.states())
+        return together(self.states())
 
 
 class ClassSums:
@@ -221,6 +221,10 @@ class ClassSums:
         for label in np.unique(labels[labels >= 0]):
             at = np.flatnonzero(labels == label)
             self.sums[label].add(rows[at if isinstance(rows, np.ndarray) else at.tolist()])
+
+
+def together(sums):
+    return functools.reduce(chan, sums)
 
 
 def chan(a, b):

@@ -14,7 +14,7 @@ import numpy as np
 from . import moments
 from .moments import MomentsError
 from .sample import Sample
-from .sums import ClassSums, LaneSums
+from .sums import ClassSums, LaneSums, together
 
 TOKENS = ("all", "first", "last", "mean")
 
@@ -278,10 +278,11 @@ class Tracker:
             self.active, self.mask, self.classes = None, None, None
         self.check()
         if self.writer is not None:
+            by_lane = [sums.states() for sums in self.sums.values()]
             self.writer.append(int(epoch), split, [(name, self.kinds[name], sums.width) for name, sums in self.sums.items()],
-                               [sums.states() for sums in self.sums.values()], self.probes,
+                               [together(states) for states in by_lane], self.probes,
                                [self.samples.get(name) for name in self.sums], self.n_classes,
-                               [self.by_class.get(name) for name in self.sums], self.n_lanes)
+                               [self.by_class.get(name) for name in self.sums], self.n_lanes, by_lane)
 
     def check(self):
         if not self.sums:
