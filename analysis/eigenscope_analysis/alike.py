@@ -1,5 +1,7 @@
 """How alike the layers of a sweep are by CKA, which `add_similarity` has put beside its variables: means over seeds for the figures, a
 table, and sentences."""
+import json
+
 import numpy as np
 import pandas as pd
 
@@ -82,7 +84,10 @@ class Alike:
 def find(findings):
     """Adds the table `similarity` and sentences about it to the findings of a sweep."""
     alike = Alike(findings.sweep)
-    if not alike.there or not alike.networks:
+    if not alike.there:
+        return
+    findings.tables["similarity_pairs"] = pd.DataFrame(json.loads(findings.sweep.attributes["similarity_pairs"]))
+    if not alike.networks:
         return
     findings.tables["similarity"] = table = table_of(alike)
     where = "table similarity"

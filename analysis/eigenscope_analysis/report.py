@@ -39,6 +39,8 @@ TABLES = (("findings", "Findings", "The table at the top of the page."),
           ("similarity", "Similarity", "Debiased linear CKA after the last compared epoch, means over seeds. same_from_epoch: the epoch from which "
            "the CKA of the layer with its own last state stays at 0.9 or above. cka_seeds and cka_networks: with the layer of the same name in other "
            "seeds of the network, and in other networks."),
+          ("similarity_pairs", "Named pairs", "Orthogonal Procrustes distance (0 to 2) and CKA of the pairs of layers that `eigenscope similarity "
+           "--pair` named."),
           ("kinds", "Kinds of layers", "Means over the layers of a kind and over seeds, after the last epoch. The kind is that of the name."),
           ("networks", "Networks", "Means over seeds; half_interval is half of the 95 % confidence interval (Student's t)."),
           ("points", "Points", "Every point of the file after its last epoch. Epochs are those that it completed. " + RULE),

@@ -1,4 +1,5 @@
 """Files of `eigenscope similarity --to`: as tables, as variables beside those of a sweep, and as a heat map of CKA."""
+import json
 import os
 
 import h5py
@@ -55,17 +56,13 @@ class Similarities:
             raise self.unreadable(error) from error
 
     def procrustes(self):
-        """{(first set, second set): distance}, both ways round."""
+        """[(first set, second set, distance)]"""
         try:
             if "procrustes" not in self.file:
-                return {}
-            pairs = zip(*(self.file[name][()].tolist() for name in ("pair_first", "pair_second", "procrustes")))
+                return []
+            return list(zip(*(self.file[name][()].tolist() for name in ("pair_first", "pair_second", "procrustes"))))
         except (OSError, KeyError) as error:
             raise self.unreadable(error) from error
-        found = {}
-        for a, b, distance in pairs:
-            found[a, b] = found[b, a] = distance
-        return found
 
     def of_points(self, ids):
         """{row: {epoch: {layer: index of the set}}} of the points in `ids`, by their position there."""
@@ -86,6 +83,8 @@ def add_similarity(dataset, *paths):
     procrustes_last (epoch, layer)   Procrustes distance of the same, if a file has it (--procrustes)
     cka_points (layer, other_point)  CKA with the layer of the same name in another point of the same file, each after its last epoch; NaN
                                      with itself. Left out if it had more than 2**26 numbers
+
+    Its attribute similarity_pairs lists the other pairs with a Procrustes distance (--pair), as JSON.
     """
     made = as_sweep(dataset)
     added = Added(made)
@@ -107,6 +106,7 @@ class Added:
         self.layers = np.full((n, layers, layers), np.nan)
         self.last, self.procrustes = (np.full((n, len(self.epochs), layers), np.nan) for _ in range(2))
         self.epoch, self.blocks, self.of, self.samples = np.full(n, np.nan), [], {}, set()  # of: row -> file
+        self.named = []
 
     def read(self, file):
         found = file.of_points(self.ids)
@@ -118,7 +118,7 @@ class Added:
         if twice is not None:
             raise SchemaError(f"{file.path}: compares point {self.ids[twice]}, as {self.of[twice]} does; each point may be in one file only")
         self.samples.add(file.samples)
-        distances = file.procrustes()
+        distances = self._pairs(file)
         rows = sorted(found)
         lasts = [found[row][max(found[row])] for row in rows]
         places = {name: at for at, name in enumerate(dict.fromkeys(name for own in lasts for name in own))}
@@ -141,6 +141,19 @@ class Added:
                 between[at][layers] = np.where(other >= 0, np.take_along_axis(values, np.maximum(other, 0), axis=1), np.nan)
                 between[at, :, at] = np.nan
         self.blocks.append((rows, between))
+
+    def _pairs(self, file):
+        """{(set, other set): Procrustes distance} of pairs of one layer of a point, both ways round; keeps other pairs of the sweep."""
+        found = {}
+        for a, b, distance in file.procrustes():
+            one, other = file.sets[a], file.sets[b]
+            if (one[0], one[2]) == (other[0], other[2]):
+                found[a, b] = found[b, a] = distance
+            elif one[0] in self.ids and other[0] in self.ids:
+                point, other_point = (int(self.made["point"].values[self.ids.index(end[0])]) for end in (one, other))
+                self.named.append({"point": point, "epoch": one[1], "layer": one[2], "other_point": other_point, "other_epoch": other[1],
+                                   "other_layer": other[2], "procrustes": distance, "cka": float(file.rows([a])[0][b])})
+        return found
 
     def _over_epochs(self, row, of_epochs, layers, references, values, distances):
         """Each layer after each epoch, compared with the same layer after the last one (`references`; `values`: their CKA with all sets)."""
@@ -172,7 +185,7 @@ class Added:
         if "cka_points" in variables:
             made = made.assign_coords(other_point=rows)
         files = sorted({os.path.basename(path) for path in map(str, self.of.values())})
-        made.attrs = {**self.made.attrs, "similarity_files": ", ".join(files), "similarity_points": len(rows),
+        made.attrs = {**self.made.attrs, "similarity_files": ", ".join(files), "similarity_points": len(rows), "similarity_pairs": json.dumps(self.named),
                       "similarity_samples": ", ".join(map(str, sorted(self.samples)))}
         made.set_close(self.made.close)
         return made

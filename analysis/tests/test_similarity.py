@@ -1,5 +1,7 @@
 """Similarities as a heat map, beside the variables of a sweep, in the report and in the explorer: of files made by hand, and of one that
 the program makes."""
+import json
+
 import handmade
 import h5py
 import numpy as np
@@ -82,7 +84,10 @@ def test_variables_are_the_numbers_of_the_file(tmp_path):
     sets = [("f" * 16 if i < 3 else point, epoch, name) for i, (point, epoch, name) in enumerate(sets)]
     path = write(tmp_path / "s.h5", sets, cka)
     with h5py.File(path, "a") as file:
-        file["pair_first"], file["pair_second"], file["procrustes"] = [sets.index((ids[0], 0, names[0][0]))], [sets.index((ids[0], 2, names[0][0]))], [0.5]
+        ends = [(0, 0, 0), (1, 1, 3)], [(0, 2, 0), (3, 2, 4)]  # (point, epoch, layer): one layer over epochs, and a named pair
+        for name, end in zip(("pair_first", "pair_second"), ends):
+            file[name] = [sets.index((ids[p], epoch, names[p][layer])) for p, epoch, layer in end]
+        file["procrustes"] = [0.5, 1.5]
     found = es.add_similarity(made, path)
     at = {key: i for i, key in enumerate(sets)}
 
@@ -100,7 +105,10 @@ def test_variables_are_the_numbers_of_the_file(tmp_path):
             np.testing.assert_array_equal(found["cka_points"].values[p, i], [np.nan if q == p else between(own, (ids[q], last[q], name)) for q in (0, 1, 3)])
     assert np.isnan(found["cka_layers"].values[2]).all() and np.isnan(found["cka_layers"].values[3, 1]).all()
     assert found["procrustes_last"].values[0, 0, 0] == 0.5 and np.isfinite(found["procrustes_last"].values).sum() == 1
+    assert json.loads(found.attrs["similarity_pairs"]) == [{"point": 1, "epoch": 1, "layer": names[1][3], "other_point": 3, "other_epoch": 2,
+                                                "other_layer": names[3][4], "procrustes": 1.5, "cka": between((ids[1], 1, names[1][3]), (ids[3], 2, names[3][4]))}]
     assert found["saturation"].identical(made["saturation"])
+    handmade.write(found, tmp_path / "saved.h5")  # all of it can be saved
 
 
 def mean(values):
@@ -240,13 +248,17 @@ def test_of_the_program(small):
     sets = ["--output", "kept", "--set", "measure.similarity=true", "--set", "grid.classes=2"]
     run_program("run", "job.yaml", "--quiet", *sets, cwd=small)
     run_program("merge", "job.yaml", *sets, "--to", "kept.h5", cwd=small)
-    run_program("similarity", "kept.h5", "--output", "kept", "--procrustes", "--to", "similarity.h5", cwd=small)
+    with es.open(small / "kept.h5") as data:
+        one, other = (f"{data['point_id'].values[row]}/last/{data['layer_name'].values[row][row]}" for row in (0, 1))
+    run_program("similarity", "kept.h5", "--output", "kept", "--procrustes", "--pair", f"{one}={other}", "--to", "similarity.h5", cwd=small)
     figure = es.similarity_heatmap(small / "similarity.h5")
     values = np.asarray(figure.axes[0].images[0].get_array())
     assert values.shape == (16, 16) and (np.diag(values) == 1).all()
     run_program("report", "kept.h5", "--to", "report of similarity", "--similarity", "similarity.h5", cwd=small)
     page = (small / "report of similarity/index.html").read_text(encoding="utf-8")
     assert "similarity.h5: 4 of 4 points, 30 samples" in page and "How early layers reach their final representation" in page
+    pairs = pd.read_csv(small / "report of similarity/tables/similarity_pairs.csv")
+    assert pairs[["point", "epoch", "other_point", "other_epoch"]].values.tolist() == [[0, 3, 1, 3]] and 0 < pairs["procrustes"][0] < 2
     with es.open(small / "kept.h5") as data:
         found = es.add_similarity(data, small / "similarity.h5")
         np.testing.assert_array_equal(found["cka_last"].values[:, -1], np.ones((4, 4)))
