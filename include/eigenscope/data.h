@@ -64,6 +64,18 @@ es_code_t es_dataset_summarize(es_dataset_summary_t *out, const es_dataset_spec_
  * messages. */
 es_code_t es_point_bind(es_point_t *point, const es_dataset_info_t *info, const char *job_path, es_status_t *status);
 
+/** Completes dataset `i` of the point's probe.datasets, of which all classes are used; a class may lack samples in the
+ * eval split. Checks the limits like es_point_bind. ES_INPUT. */
+es_code_t es_point_bind_probe(es_point_t *point, int i, const es_dataset_info_t *info, const char *job_path,
+                              es_status_t *status);
+/** The bound point with dataset `i` of its probe.datasets as its dataset, for es_samples_select. */
+void es_point_of_probe(es_point_t *out, const es_point_t *point, int i);
+
+/** Bytes of the images and labels of a dataset at a resolution, in the memory that the ranks of a node share. */
+static inline int64_t es_dataset_bytes(const es_dataset_info_t *info, int32_t resolution) {
+  return (info->count[ES_TRAIN] + info->count[ES_EVAL]) * ((int64_t)resolution * resolution * info->channels + 2);
+}
+
 /** Number of images of a split that a point uses: the limit, or all samples of its classes. */
 int64_t es_point_samples(const es_point_t *point, const es_dataset_info_t *info, es_split_t split);
 
@@ -94,6 +106,8 @@ void es_dataset_destroy(es_dataset_t *dataset);
 /** xxh3 of dimensions, pixels as stored and labels of both splits, 16 hexadecimal digits; borrowed. Independent of
  * compression, resolution and fit. */
 const char *es_dataset_fingerprint(const es_dataset_t *dataset);
+/** Chains the fingerprints of several datasets: `first`, or with n > 0 others the hash of all of them. */
+void es_dataset_chain_fingerprints(char out[ES_ID_SIZE], const char *first, const char *const *others, int n);
 const es_dataset_info_t *es_dataset_info(const es_dataset_t *dataset);
 
 /** The samples of one split that a point uses, in file order. */

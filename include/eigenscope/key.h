@@ -33,6 +33,7 @@ typedef enum es_key_type {
   ES_KEY_EPOCHS,       /* es_epochs_t */
   ES_KEY_STEPS,        /* es_steps_t */
   ES_KEY_L2,           /* es_probe_settings_t */
+  ES_KEY_DATASETS,     /* es_probe_settings_t; names that the job resolves (src/job/datasets.c) */
   ES_KEY_FAMILY,       /* es_model_spec_t: an architecture, described by a row of src/network/families.c */
   ES_KEY_DESCRIPTION,  /* part of a description of a network, which the job reads (src/job/description.c) */
   ES_KEY_OTHER,        /* read by the file of its section */

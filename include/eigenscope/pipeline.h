@@ -92,6 +92,7 @@ typedef struct es_pipeline {
   void (*resumed)(void *context, const es_point_t *point, int32_t epoch);
   /** Called on the leader after an error that was handled; may be NULL. */
   void (*warn)(void *context, const char *message);
+  const es_dataset_t *const *probe_datasets; /**< those of the next point's probe.datasets */
   int32_t until;   /**< epoch after which a trained point stops, with its state kept and outcome "stopped"; 0: none */
   bool stopped;    /**< out: the last point stopped there */
   double *profile; /**< or NULL; out: seconds of training by es_kind_t on this rank, added to the values */

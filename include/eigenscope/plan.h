@@ -83,6 +83,8 @@ void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out);
 /** Like es_plan_point, cheaper for many points in ascending order. Initialise `walk` with {.grid = plan->grid}. */
 void es_plan_walk(const es_plan_t *plan, es_grid_walk_t *walk, int64_t index, es_point_t *out);
 const es_dataset_info_t *es_plan_info(const es_plan_t *plan, const es_point_t *point);
+/** That of the dataset `name`, which the grid or probe.datasets must use. */
+const es_dataset_info_t *es_plan_info_of(const es_plan_t *plan, const char *name);
 /** Multiply-adds of one sample forward, and number of trained parameters, of a point's network. */
 int64_t es_plan_macs(const es_plan_t *plan, int64_t index);
 int64_t es_plan_parameters(const es_plan_t *plan, int64_t index);
@@ -147,7 +149,7 @@ void es_varying_cells(const es_varying_t *varying, const es_plan_t *plan, int64_
 /** Peak memory of a point, and its features on the disk. */
 typedef struct es_memory_need {
   int64_t rank;     /**< private bytes of each rank of the point */
-  int64_t shared;   /**< bytes that a node holds only once: the images */
+  int64_t shared;   /**< bytes that a node holds only once: the images of all datasets */
   int64_t features; /**< bytes of the file of features; 0 without measure.similarity */
 } es_memory_need_t;
 

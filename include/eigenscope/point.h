@@ -1,5 +1,6 @@
-/** A point: one cell of the grid, fully resolved. Its only pointer is the description of a network, borrowed from the
- * job. A point's results are a pure function of this struct and of the data it names (src/README.md, "The flow"). */
+/** A point: one cell of the grid, fully resolved. Its only pointers are borrowed from the job: the description of a
+ * network, and those of other datasets for probes. A point's results are a pure function of this struct and of the data
+ * it names (src/README.md, "The flow"). */
 #ifndef EIGENSCOPE_POINT_H
 #define EIGENSCOPE_POINT_H
 
@@ -19,11 +20,12 @@ enum {
   ES_CLASSES_MAX = 1024,
   ES_EPOCHS_MAX = 256,
   ES_MILESTONES_MAX = 32,
-  ES_L2_MAX = 16,           /**< strengths of regularisation on the path of a probe */
-  ES_STEPS_LISTED = 128,    /**< entries of a list of training steps */
-  ES_RESOLUTION_MAX = 2048, /**< height and width of images at the input of a network */
-  ES_VARIABLE_MAX = 128,    /**< name of a variable in an HDF5 file */
-  ES_ID_SIZE = 17           /**< 16 hexadecimal digits and the terminator */
+  ES_L2_MAX = 16,             /**< strengths of regularisation on the path of a probe */
+  ES_PROBE_DATASETS_MAX = 16, /**< other datasets on which probes are fitted */
+  ES_STEPS_LISTED = 128,      /**< entries of a list of training steps */
+  ES_RESOLUTION_MAX = 2048,   /**< height and width of images at the input of a network */
+  ES_VARIABLE_MAX = 128,      /**< name of a variable in an HDF5 file */
+  ES_ID_SIZE = 17             /**< 16 hexadecimal digits and the terminator */
 };
 
 typedef enum es_split { ES_TRAIN = 0, ES_EVAL = 1, ES_SPLITS = 2 } es_split_t;
@@ -340,6 +342,14 @@ static inline bool es_measure_takes(const es_measure_settings_t *m, const char *
   return taken;
 }
 
+/** Another dataset on which probes are fitted and tested, with all of its classes (probe.datasets). */
+typedef struct es_probe_dataset {
+  const es_dataset_spec_t *spec; /**< borrowed from the job */
+  int32_t classes;               /**< 0 until es_point_bind_probes, like the next members */
+  int64_t samples[ES_SPLITS];    /**< after the limits of its description */
+  int64_t images;                /**< bytes of its images and labels at the resolution of the point */
+} es_probe_dataset_t;
+
 /** Logistic-regression probes (probe.h). */
 typedef struct es_probe_settings {
   es_epochs_t epochs;
@@ -351,6 +361,8 @@ typedef struct es_probe_settings {
   double gap;             /**< largest relative distance to the optimum of a converged fit */
   int32_t n_path;         /**< 0: one fit with l2; else the number of strengths among which a held-out part chooses */
   double path[ES_L2_MAX]; /**< ascending */
+  int32_t n_datasets;     /**< other datasets on which probes are fitted, too */
+  es_probe_dataset_t datasets[ES_PROBE_DATASETS_MAX];
 } es_probe_settings_t;
 
 typedef enum es_keep { ES_KEEP_NONE, ES_KEEP_LAST, ES_KEEP_ALL, ES_KEEPS } es_keep_t;

@@ -33,6 +33,7 @@ typedef enum es_dimension {
   ES_DIM_FEATURE,         /**< int32: 0 … largest measured width − 1 */
   ES_DIM_STEP,            /**< int32: training steps that were measured (epochs.h) */
   ES_DIM_L2,              /**< float64: strengths of regularisation on the path of probes */
+  ES_DIM_PROBE_DATASET,   /**< string: names of the other datasets on which probes are fitted */
   ES_DIMENSIONS
 } es_dimension_t;
 
@@ -58,6 +59,8 @@ typedef enum es_field_group {
   ES_GROUP_GRADIENTS,
   ES_GROUP_STEPS,
   ES_GROUP_PROBE_PATH,
+  ES_GROUP_PROBE_DATASETS,
+  ES_GROUP_PROBE_DATASETS_PATH,
   ES_FIELD_GROUPS
 } es_field_group_t;
 
@@ -141,6 +144,15 @@ typedef enum es_field {
   ES_FIELD_PROBE_L2,             /**< (probe_epoch, layer) float64: strength of the probe, chosen from the path */
   ES_FIELD_PROBE_PATH_ACCURACY,  /**< (l2, probe_epoch, layer) float64: on the samples that are held out */
   ES_FIELD_PROBE_PATH_CONVERGED, /**< (l2, probe_epoch, layer) uint8, of that fit: 0 no, 1 yes; 255 not fitted */
+  /* group probe datasets: probes on other datasets; the names are those of group probe */
+  ES_FIELD_PROBE_DATASET_CLASSES,   /**< (probe_dataset) int32 */
+  ES_FIELD_PROBE_DATASET_ACCURACY,  /**< (probe_dataset, split, probe_epoch, layer) float64: of that dataset's splits */
+  ES_FIELD_PROBE_DATASET_OBJECTIVE, /**< (probe_dataset, probe_epoch, layer) float64 */
+  ES_FIELD_PROBE_DATASET_GRADIENT_NORM,
+  ES_FIELD_PROBE_DATASET_ITERATIONS, /**< (probe_dataset, probe_epoch, layer) int32 */
+  ES_FIELD_PROBE_DATASET_CONVERGED,  /**< (probe_dataset, probe_epoch, layer) uint8: 0 no, 1 yes; 255 not fitted */
+  /* group probe datasets path */
+  ES_FIELD_PROBE_DATASET_L2, /**< (probe_dataset, probe_epoch, layer) float64 */
   ES_FIELDS
 } es_field_t;
 

@@ -73,10 +73,12 @@ typedef struct es_trainer_setup {
   const es_graph_t *graph;
   const es_group_t *group;
   const es_samples_t *samples[ES_SPLITS];
-  es_watch_t watch;     /**< asked at each batch on every rank */
-  bool inference;       /**< never trains: half the memory, no optimizer */
-  double *profile;      /**< seconds of training by es_kind_t, added to the values; borrowed, or NULL */
-  int64_t most_batches; /**< most batches of a pass, for a dry run; 0 = all */
+  const int64_t *others; /**< (n_others) numbers of samples of other sets (es_trainer_show); used during the call */
+  int n_others;          /**< at most ES_SPLITS · ES_PROBE_DATASETS_MAX */
+  es_watch_t watch;      /**< asked at each batch on every rank */
+  bool inference;        /**< never trains: half the memory, no optimizer */
+  double *profile;       /**< seconds of training by es_kind_t, added to the values; borrowed, or NULL */
+  int64_t most_batches;  /**< most batches of a pass, for a dry run; 0 = all */
   /** Called on all ranks after the forward pass of each batch with an observer; may be collective, must return the same
    * code on all ranks; or NULL. */
   es_code_t (*after_forward)(void *context, es_status_t *status);
@@ -105,6 +107,12 @@ es_code_t es_trainer_epoch(es_trainer_t *trainer, int32_t epoch, const es_observ
  * codes as es_trainer_epoch; does not change the model. */
 es_code_t es_trainer_evaluate(es_trainer_t *trainer, es_split_t split, int32_t epoch, const es_observer_t *observer,
                               es_epoch_stats_t *stats, es_status_t *status);
+
+/** Runs samples of another dataset (whose number is in es_trainer_setup_t.others) like es_trainer_evaluate, for the
+ * observer alone: their labels are not those of the network, so they are not read, and outputs that are not finite are
+ * no failure. Keeps the confusion of the pass before. */
+es_code_t es_trainer_show(es_trainer_t *trainer, const es_samples_t *samples, int32_t epoch,
+                          const es_observer_t *observer, es_status_t *status);
 
 /** Tells schedule plateau the numbers of the eval split after training epoch `epoch`. Other schedules ignore the call.
  * Not collective, but every rank must call it with equal numbers, once an epoch. */

@@ -3,6 +3,7 @@
  * held. Streamed images are read once in the same way, for the fingerprint and the normalisation. */
 #include "dataset.h"
 #include "eigenscope/comm.h"
+#include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include <assert.h>
 #include <stdio.h>
@@ -249,6 +250,15 @@ void es_dataset_destroy(es_dataset_t *dataset) {
   es_shared_destroy(&dataset->memory);
   es_node_destroy(&dataset->node);
   es_free(dataset);
+}
+
+void es_dataset_chain_fingerprints(char out[ES_ID_SIZE], const char *first, const char *const *others, int n) {
+  uint64_t hash = es_hash(first, strlen(first), 0);
+  for (int i = 0; i < n; i++) hash = es_hash(others[i], strlen(others[i]), hash);
+  if (n > 0)
+    snprintf(out, ES_ID_SIZE, "%016llx", (unsigned long long)hash);
+  else
+    snprintf(out, ES_ID_SIZE, "%s", first);
 }
 
 const char *es_dataset_fingerprint(const es_dataset_t *dataset) {

@@ -35,19 +35,36 @@ static es_code_t check_classes(const es_point_t *point, int32_t classes, const e
   return ES_OK;
 }
 
+/* Samples of a split that a balanced limit leaves of the first classes. */
+static int64_t count_samples(const es_dataset_info_t *info, int32_t classes, int64_t limit, es_split_t split) {
+  int64_t n = 0;
+  for (int32_t c = 0; c < classes; c++) {
+    int64_t most = es_class_quota(limit, classes, c), there = info->class_count[split][c];
+    n += there < most ? there : most;
+  }
+  return n;
+}
+
+static es_code_t check_limits(const es_dataset_spec_t *dataset, int32_t classes, const char *job_path,
+                              es_status_t *status) {
+  char where[ES_PATH_MAX + 16];
+  snprintf(where, sizeof where, dataset->line > 0 ? "%s:%d" : "%s", job_path, dataset->line);
+  for (int split = 0; split < ES_SPLITS; split++) {
+    int64_t limit = dataset->limit[split];
+    if (limit == 0 || limit >= classes) continue;
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: limit.%s: %lld, but each of the %d classes of dataset %s needs a sample; use at least %d",
+                   where, SPLIT_NAMES[split], (long long)limit, classes, dataset->name, classes);
+  }
+  return ES_OK;
+}
+
 es_code_t es_point_bind(es_point_t *point, const es_dataset_info_t *info, const char *job_path, es_status_t *status) {
   const int32_t classes = point->classes == 0 ? info->classes : point->classes;
   char where[ES_PATH_MAX + 16];
   snprintf(where, sizeof where, point->line_classes > 0 ? "%s:%d" : "%s", job_path, point->line_classes);
   ES_TRY(check_classes(point, classes, info, where, status));
-  snprintf(where, sizeof where, point->dataset.line > 0 ? "%s:%d" : "%s", job_path, point->dataset.line);
-  for (int split = 0; split < ES_SPLITS; split++) {
-    int64_t limit = point->dataset.limit[split];
-    if (limit == 0 || limit >= classes) continue;
-    return es_fail(status, ES_INPUT, STAGE,
-                   "%s: limit.%s: %lld, but each of the %d classes of dataset %s needs a sample; use at least %d",
-                   where, SPLIT_NAMES[split], (long long)limit, classes, point->dataset.name, classes);
-  }
+  ES_TRY(check_limits(&point->dataset, classes, job_path, status));
   point->classes = classes;
   for (int32_t i = 0; i < point->n_axes; i++) {
     if (strcmp(point->axes[i].name, "classes") == 0) es_axis_set_whole(&point->axes[i], classes);
@@ -55,13 +72,26 @@ es_code_t es_point_bind(es_point_t *point, const es_dataset_info_t *info, const 
   return ES_OK;
 }
 
+es_code_t es_point_bind_probe(es_point_t *point, int i, const es_dataset_info_t *info, const char *job_path,
+                              es_status_t *status) {
+  es_probe_dataset_t *d = &point->probe.datasets[i];
+  ES_TRY(check_limits(d->spec, info->classes, job_path, status));
+  d->classes = info->classes;
+  for (int split = 0; split < ES_SPLITS; split++)
+    d->samples[split] = count_samples(info, info->classes, d->spec->limit[split], (es_split_t)split);
+  d->images = es_dataset_bytes(info, point->resolution);
+  return ES_OK;
+}
+
+void es_point_of_probe(es_point_t *out, const es_point_t *point, int i) {
+  const es_probe_dataset_t *d = &point->probe.datasets[i];
+  *out = *point;
+  out->dataset = *d->spec;
+  out->classes = d->classes;
+}
+
 int64_t es_point_samples(const es_point_t *point, const es_dataset_info_t *info, es_split_t split) {
-  int64_t n = 0;
-  for (int32_t c = 0; c < point->classes; c++) {
-    int64_t most = es_class_quota(point->dataset.limit[split], point->classes, c), there = info->class_count[split][c];
-    n += there < most ? there : most;
-  }
-  return n;
+  return count_samples(info, point->classes, point->dataset.limit[split], split);
 }
 
 /* Computes the indices of the chosen samples, in file order; their number is es_point_samples. */

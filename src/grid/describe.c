@@ -107,6 +107,23 @@ static void append_head(es_text_t *out, const es_point_t *point, const char *job
   if (point->n_axes > 0) es_text_append(out, "grid:\n");
 }
 
+/* Moves an entry to the other entries, unless it is among them already. */
+static void add_entry(es_text_t *entries, es_text_t *entry) {
+  if (strstr(es_text_get(entries), es_text_get(entry)) == NULL) es_text_append(entries, "%s", es_text_get(entry));
+  if (entry->failed) entries->failed = true;
+  es_text_destroy(entry);
+}
+
+/* Adds the datasets of probe.datasets to the entries of datasets. */
+static void add_probe_datasets(es_text_t *entries, const es_point_t *point, bool lines) {
+  for (int i = 0; i < point->probe.n_datasets; i++) {
+    const es_dataset_spec_t *spec = point->probe.datasets[i].spec;
+    es_text_t entry = {0};
+    append_dataset(&entry, spec, lines ? spec->line : 0);
+    add_entry(entries, &entry);
+  }
+}
+
 /* Quotes words, because a name may look like a number or like null. */
 static void append_value(es_text_t *out, const es_axis_value_t *axis) {
   if (axis->is_number)
@@ -159,6 +176,7 @@ void es_point_describe(const es_point_t *point, const char *job_name, es_text_t 
     es_text_t model = {0}, dataset = {0};
     append_model(&model, &point->model);
     append_dataset(&dataset, &point->dataset, 0);
+    add_probe_datasets(&dataset, point, false);
     append_entries(out, &model, &dataset);
   }
   append_settings(out, point, NULL);
@@ -187,13 +205,6 @@ static void append_blocks(es_text_t *out, const es_job_t *job, bool lines) {
       es_job_print_line(lines ? axis.lines[axis.n_values - 1] : 0, out);
     }
   }
-}
-
-/* Moves an entry to the other entries, unless it is among them already. */
-static void add_entry(es_text_t *entries, es_text_t *entry) {
-  if (strstr(es_text_get(entries), es_text_get(entry)) == NULL) es_text_append(entries, "%s", es_text_get(entry));
-  if (entry->failed) entries->failed = true;
-  es_text_destroy(entry);
 }
 
 static void append_search(es_text_t *out, const es_job_t *job, bool lines) {
@@ -244,6 +255,7 @@ static void append_job(const es_grid_t *grid, const es_job_t *job, bool lines, e
     add_entry(&datasets, &dataset);
     before = *point;
   }
+  add_probe_datasets(&datasets, &first, lines);
   if (es_source_has_network(first.source)) append_entries(out, &models, &datasets);
   append_settings(out, &first, job);
   append_search(out, job, lines);

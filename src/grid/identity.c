@@ -148,6 +148,12 @@ static void add_settings(uint64_t *hash, const es_point_t *point, const char *se
   }
 }
 
+/* Other datasets of probes: their names are settings, which say what results call them. */
+static void add_probe_datasets(uint64_t *hash, const es_point_t *point) {
+  if (point->probe.epochs.kind == ES_EPOCHS_NONE) return;
+  for (int i = 0; i < point->probe.n_datasets; i++) add_dataset(hash, point->probe.datasets[i].spec);
+}
+
 void es_point_id(const es_point_t *point, char out[ES_ID_SIZE]) {
   uint64_t hash = 0;
   if (point->source != ES_SOURCE_TRAIN) add(&hash, "source=%d", (int)point->source);
@@ -155,6 +161,7 @@ void es_point_id(const es_point_t *point, char out[ES_ID_SIZE]) {
   if (es_source_has_network(point->source)) add_network(&hash, point);
   if (point->source == ES_SOURCE_MOMENTS) add_labels(&hash, point);
   add_settings(&hash, point, NULL);
+  add_probe_datasets(&hash, point);
   snprintf(out, ES_ID_SIZE, "%016llx", (unsigned long long)hash);
 }
 

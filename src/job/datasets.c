@@ -124,6 +124,35 @@ es_code_t es_dataset_find(const es_job_t *job, const es_yaml_t *value, es_datase
                       known);
 }
 
+/* Adds one dataset to probe.datasets. A value of another form is a fault that was reported when the key was read. */
+static es_code_t add_to_probes(es_job_t *job, const es_yaml_t *name, es_status_t *status) {
+  es_probe_settings_t *probe = &job->base.probe;
+  if (name->kind != ES_NODE_SCALAR || es_yaml_is_empty(name) || probe->n_datasets == ES_PROBE_DATASETS_MAX)
+    return ES_OK;
+  ES_TRY(es_dataset_resolve(job, name, status));
+  for (int i = 0; i < probe->n_datasets; i++) {
+    if (strcmp(probe->datasets[i].spec->name, name->text) == 0)
+      return es_yaml_fail(&job->tree, name, status, "probe.datasets has %s twice", name->text);
+  }
+  probe->datasets[probe->n_datasets++] = (es_probe_dataset_t){.spec = find(job, name->text)};
+  return ES_OK;
+}
+
+es_code_t es_probe_datasets_read(es_job_t *job, es_status_t *status) {
+  const es_yaml_t *probe = es_yaml_find(job->tree.root, "probe");
+  const es_yaml_t *node = probe != NULL && probe->kind == ES_NODE_MAP ? es_yaml_find(probe, "datasets") : NULL;
+  if (node == NULL) return ES_OK;
+  const es_yaml_t *name = node->kind == ES_NODE_LIST ? node->first : node;
+  if (name != NULL && !es_source_has_network(job->top.source))
+    return es_yaml_fail(&job->tree, node, status,
+                        "probe.datasets needs a network that can be run on other images, and source: %s has only files "
+                        "of its outputs; leave it out",
+                        es_yaml_find(job->tree.root, "source")->text);
+  for (; name != NULL; name = node->kind == ES_NODE_LIST ? name->next : NULL)
+    ES_TRY_ALL(&job->tree, add_to_probes(job, name, status), status);
+  return ES_OK;
+}
+
 bool es_dataset_setting(const es_dataset_spec_t *spec, int i, es_dataset_setting_t *out) {
   static const char top[] = "datasets.*";
   const es_dataset_reader_t *reader = es_reader_of(spec->format);

@@ -181,6 +181,7 @@ static es_code_t read_job(es_job_t *job, es_status_t *status) {
     ES_TRY_ALL(&job->tree, read_single_point(job, status), status);
   else
     ES_TRY_ALL(&job->tree, es_axes_read(job, status), status);
+  ES_TRY_ALL(&job->tree, es_probe_datasets_read(job, status), status);
   ES_TRY(es_faults_conclude(job->tree.faults, STAGE, status));
   ES_TRY(es_sources_check_axes(job, status));
   ES_TRY(es_search_read(job, status));

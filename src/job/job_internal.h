@@ -84,6 +84,8 @@ es_code_t es_models_ship(es_job_t *job, const es_yaml_t *value, es_status_t *sta
 /* model_names.c: the name of a model that is near a word: built in, shipped, or of the job, which may be NULL. NULL if
  * there is none. */
 const char *es_model_nearest(const es_job_t *job, const char *word);
+/* datasets.c: resolves the names of probe.datasets. */
+es_code_t es_probe_datasets_read(es_job_t *job, es_status_t *status);
 /* Look up the name in an axis value; ES_INPUT lists known names. es_dataset_resolve adds the built-in on first use. */
 es_code_t es_dataset_resolve(es_job_t *job, const es_yaml_t *value, es_status_t *status);
 es_code_t es_dataset_find(const es_job_t *job, const es_yaml_t *value, es_dataset_spec_t *out, es_status_t *status);

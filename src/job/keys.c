@@ -188,6 +188,9 @@ static const es_key_t settings[] = {
      .doc = "MiB per rank for the features of probes; layers are fitted in several rounds if they need more"},
     {"probe", "gap", ES_KEY_REAL, POINT(probe.gap), .bounds = ES_UP_TO_ONE, .in_id = probed, .fallback = "0.000001",
      .doc = "a fit ends when the objective is proven to be within this share of its optimum"},
+    {"probe", "datasets", ES_KEY_DATASETS, POINT(probe), .in_id = probed, .fallback = "[]",
+     .form = "a list of names of datasets",
+     .doc = "other datasets, on each of which probes of the same network are fitted and tested"},
 
     {"checkpoint", "every", ES_KEY_INT32, POINT(checkpoint.every), 1, 100000, .fallback = "1",
      .doc = "epochs between two states that are written"},
@@ -484,6 +487,7 @@ bool es_key_is_axis(const es_key_t *key) {
   case ES_KEY_EPOCHS:
   case ES_KEY_STEPS:
   case ES_KEY_STOP:
+  case ES_KEY_DATASETS:
     return false;
   default:
     return true;

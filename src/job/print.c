@@ -150,6 +150,13 @@ static void append_stop(char out[ES_SETTING_MAX], const es_stop_settings_t *stop
   append(out, ", patience: %d}", stop->patience);
 }
 
+/* "[a, b]"; quoted, because a name may look like a number. */
+static void append_datasets(char out[ES_SETTING_MAX], const es_probe_settings_t *probe) {
+  append(out, "[");
+  for (int i = 0; i < probe->n_datasets; i++) append(out, "%s\"%s\"", i > 0 ? ", " : "", probe->datasets[i].spec->name);
+  append(out, "]");
+}
+
 static void append_steps(char out[ES_SETTING_MAX], const es_steps_t *steps) {
   if (steps->kind == ES_STEPS_LIST)
     append_integers(out, steps->list, steps->n);
@@ -233,6 +240,9 @@ void es_key_print(const es_key_t *key, const void *target, char out[ES_SETTING_M
     else
       append_number(out, probe->l2);
     break;
+  case ES_KEY_DATASETS:
+    append_datasets(out, probe);
+    break;
   case ES_KEY_STEPS:
     append_steps(out, at);
     break;
@@ -251,6 +261,7 @@ bool es_key_is_default(const es_key_t *key, const void *target) {
     return es_text_to_int(key->fallback, &integer) && integer == *(const int32_t *)at;
   if (key->type == ES_KEY_REAL) return es_text_to_double(key->fallback, &real) && real == *(const double *)at;
   if (key->type == ES_KEY_CHOICE) return strcmp(key->choices[*(const int32_t *)at], key->fallback) == 0;
+  if (key->type == ES_KEY_DATASETS) return ((const es_probe_settings_t *)at)->n_datasets == 0;
   es_key_print(key, target, text);
   return strcmp(text, key->fallback) == 0;
 }

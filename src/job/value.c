@@ -382,6 +382,20 @@ static es_code_t read_l2(const value_t *v) {
   return ES_OK;
 }
 
+/* Checks the form of a list of names; es_probe_datasets_read resolves them. */
+static es_code_t read_datasets(const value_t *v) {
+  es_probe_settings_t *probe = v->at;
+  const es_yaml_t *item;
+  int n;
+  probe->n_datasets = 0;
+  if (!read_items(v->node, &item, &n)) return refuse(v, v->node);
+  if (n > ES_PROBE_DATASETS_MAX) return refuse_count(v, ES_PROBE_DATASETS_MAX);
+  for (int i = 0; i < n; i++, item = item->next) {
+    if (item->kind != ES_NODE_SCALAR || es_yaml_is_empty(item)) return refuse(v, item);
+  }
+  return ES_OK;
+}
+
 static es_code_t read_steps(const value_t *v) {
   es_steps_t *steps = v->at;
   const es_yaml_t *item;
@@ -525,6 +539,8 @@ es_code_t es_key_read(const es_tree_t *tree, const es_key_t *key, const es_yaml_
     return read_kinds(&v);
   case ES_KEY_EPOCHS:
     return read_epochs(&v);
+  case ES_KEY_DATASETS:
+    return read_datasets(&v);
   case ES_KEY_STEPS:
     return read_steps(&v);
   case ES_KEY_L2:

@@ -28,13 +28,19 @@ typedef struct trip {
 /* Maps an index along a dimension of the point to the merged file. */
 static int64_t move(const trip_t *trip, int place, int64_t index) {
   const es_dimension_t dimension = trip->info->dimensions[place];
+  if (dimension == ES_DIM_PROBE_DATASET) return es_merge_datasets_find(trip->merge, trip->from->probe_dataset[index]);
   if (!es_dimension_has_values(dimension)) return index;
   return es_merge_values_find(&trip->merge->values[dimension], es_result_coordinate(trip->from, dimension, index));
 }
 
+/* True if indices of points may differ from those of the merged file. */
+static bool is_aligned(es_dimension_t dimension) {
+  return es_dimension_has_values(dimension) || dimension == ES_DIM_PROBE_DATASET;
+}
+
 static bool is_identity(const trip_t *trip, int place) {
   if (trip->source[place] != trip->goal[place]) return false;
-  for (hsize_t i = 0; es_dimension_has_values(trip->info->dimensions[place]) && i < trip->source[place]; i++) {
+  for (hsize_t i = 0; is_aligned(trip->info->dimensions[place]) && i < trip->source[place]; i++) {
     if (move(trip, place, (int64_t)i) != (int64_t)i) return false;
   }
   return true;
@@ -102,7 +108,7 @@ static bool advance(const hsize_t *extent, int first, int last, hsize_t *index) 
 static void scatter(const trip_t *trip) {
   es_merge_copy_buffer_t *blocks = &trip->merge->blocks;
   const int last = trip->info->rank - 1;
-  const bool straight = !es_dimension_has_values(trip->info->dimensions[last]);
+  const bool straight = !is_aligned(trip->info->dimensions[last]);
   const char *from = blocks->from;
   hsize_t index[ES_RANK_MAX] = {0};
   memcpy(blocks->to, blocks->blank, trip->goal_block * trip->size);

@@ -68,6 +68,10 @@ static bool unite(es_merge_t *merge, const es_reader_t *point) {
   for (int i = 0; i < ES_DIMENSIONS; i++) {
     const es_dimension_t dimension = (es_dimension_t)i;
     if (result->extent[i] > merge->extent[i]) merge->extent[i] = result->extent[i];
+    if (dimension == ES_DIM_PROBE_DATASET) {
+      if (!es_merge_datasets_add(merge, result)) return false;
+      merge->extent[i] = merge->n_datasets;
+    }
     if (!es_dimension_has_values(dimension)) continue;
     for (int64_t k = 0; k < result->extent[i]; k++) {
       if (!es_merge_values_add(&merge->values[i], es_result_coordinate(result, dimension, k))) return false;
@@ -134,6 +138,7 @@ es_code_t es_merge_create(es_merge_t **out, const char *output, const char *cons
 void es_merge_destroy(es_merge_t *merge) {
   if (merge == NULL) return;
   for (int i = 0; i < ES_DIMENSIONS; i++) es_free(merge->values[i].list);
+  es_free(merge->datasets);
   es_merge_labels_destroy(&merge->labels);
   es_merge_copy_buffer_destroy(&merge->blocks);
   es_merge_rows_destroy(merge);
@@ -191,19 +196,21 @@ static void put_point_scale(output_t *o) {
 static void put_scale(output_t *o, es_dimension_t dimension) {
   const es_merge_t *merge = o->merge;
   const es_dimension_info_t *info = es_dimension_info(dimension);
-  const bool words = info->words != NULL, real = info->type == ES_TYPE_F64;
+  const bool named = dimension == ES_DIM_PROBE_DATASET;
+  const bool words = info->words != NULL || named, real = info->type == ES_TYPE_F64;
   const es_type_t type = words ? ES_TYPE_STRING : real ? ES_TYPE_F64 : ES_TYPE_I32;
   const hsize_t extent = (hsize_t)merge->extent[dimension];
   char word[2][ES_NAME_MAX];
-  const char *both[2] = {words ? es_dimension_word(dimension, 0, word[0]) : "",
-                         words ? es_dimension_word(dimension, 1, word[1]) : ""};
   int32_t *indices = es_allocate(extent, sizeof *indices);
-  if (indices == NULL) es_writer_out_of_memory(&o->writer);
+  const char **list = es_allocate(extent, sizeof *list);
+  if (indices == NULL || list == NULL) es_writer_out_of_memory(&o->writer);
+  for (hsize_t i = 0; list != NULL && words && i < extent; i++)
+    list[i] = named ? merge->datasets[i] : es_dimension_word(dimension, (int64_t)i, word[i]);
   for (hsize_t i = 0; i < extent && indices != NULL && !real; i++) {
     indices[i] = es_dimension_has_values(dimension) ? (int32_t)merge->values[dimension].list[i]
                                                     : (int32_t)i - (dimension == ES_DIM_LAYER_OR_ALL);
   }
-  const void *data = words  ? (const void *)both
+  const void *data = words  ? (const void *)list
                      : real ? (const void *)merge->values[dimension].list
                             : (const void *)indices;
   const char *long_name = dimension == ES_DIM_LAYER ? "index of the measured layer, in forward order"
@@ -212,6 +219,7 @@ static void put_scale(output_t *o, es_dimension_t dimension) {
                               : info->long_name;
   o->writer.scale[dimension] = es_writer_scale(&o->writer, info->name, type, extent, data, long_name);
   es_free(indices);
+  es_free(list);
 }
 
 /* Creates a variable over `point` and its dimensions, in chunks of about `bytes` bytes; the caller closes it. */

@@ -71,6 +71,8 @@ struct es_merge {
   bool fields[ES_FIELDS];        /* fields that any point has and that are requested */
   int64_t extent[ES_DIMENSIONS]; /* the largest extent of any point; for axes with values, of the union */
   es_merge_values_t values[ES_DIMENSIONS];
+  int64_t n_datasets;
+  char (*datasets)[ES_NAME_MAX]; /* owned; the union of the datasets of probes, in the order of discovery */
   es_merge_labels_t labels;
   es_merge_copy_buffer_t blocks;
   es_merge_rows_t rows[ES_FIELDS];
@@ -80,6 +82,11 @@ struct es_merge {
 int64_t es_merge_values_find(const es_merge_values_t *values, double value);
 /* Adds a value unless it exists already. False when out of memory. */
 bool es_merge_values_add(es_merge_values_t *values, double value);
+
+/* Adds the datasets of probes of a point to the union. False when out of memory. */
+bool es_merge_datasets_add(es_merge_t *merge, const es_result_t *result);
+/* Index of a dataset in the union, −1 if it is not found. */
+int64_t es_merge_datasets_find(const es_merge_t *merge, const char *name);
 
 /* Collects the attributes of a point. False when out of memory. */
 bool es_merge_labels_collect(es_merge_labels_t *labels, const es_reader_t *reader);

@@ -1,4 +1,4 @@
-/* Ascending values of an axis, and texts of rows. */
+/* Ascending values of an axis, names of datasets, and texts of rows. */
 #include "eigenscope/memory.h"
 #include "merge_internal.h"
 #include <string.h>
@@ -30,6 +30,27 @@ bool es_merge_values_add(es_merge_values_t *values, double value) {
   memmove(grown + at + 1, grown + at, (size_t)(values->n - at) * sizeof *grown);
   grown[at] = value;
   values->n++;
+  return true;
+}
+
+/* ---- datasets of probes ---- */
+
+int64_t es_merge_datasets_find(const es_merge_t *merge, const char *name) {
+  for (int64_t i = 0; i < merge->n_datasets; i++) {
+    if (strcmp(merge->datasets[i], name) == 0) return i;
+  }
+  return -1;
+}
+
+bool es_merge_datasets_add(es_merge_t *merge, const es_result_t *result) {
+  for (int64_t i = 0; i < result->extent[ES_DIM_PROBE_DATASET]; i++) {
+    const char *name = result->probe_dataset[i];
+    if (es_merge_datasets_find(merge, name) >= 0) continue;
+    char(*grown)[ES_NAME_MAX] = es_make_room(merge->datasets, merge->n_datasets, sizeof *grown);
+    if (grown == NULL) return false;
+    merge->datasets = grown;
+    memcpy(grown[merge->n_datasets++], name, ES_NAME_MAX);
+  }
   return true;
 }
 

@@ -1,6 +1,7 @@
 /* Probes: logistic regressions on the pooled outputs of measured layers, in inference mode, at the probe epochs of the
- * point. Layers are handled in rounds: a visit of the train split gathers the features of the round's layers; a visit
- * of the eval split counts the predictions of the fitted probes.
+ * point, fitted to the dataset of the point and to other datasets, one after the other (probe_target.h). Layers are
+ * handled in rounds: a visit of the train split gathers the features of the round's layers; a visit of the eval split
+ * counts the predictions of the fitted probes.
  *
  * Each rank keeps the rows of its own samples, ordered by lane and then by the source's order. The rows of a lane, and
  * so the bits of the result, therefore do not depend on the number of ranks. Several ranks fit several layers at once
@@ -15,17 +16,19 @@
 #include "probe_outcome.h"
 #include "probe_path.h"
 #include "probe_shares.h"
+#include "probe_target.h"
 #include <stdio.h>
 #include <string.h>
 
-static const char STAGE[] = "probe", PREFIX[] = "probe.";
+static const char STAGE[] = "probe";
 
 typedef struct es_probe_analysis {
   es_context_t *context;
   es_point_source_t *source;
   es_probe_eval_t eval; /* features of the eval split of the epoch whose rows are measured */
-  int n_solutions;
-  es_tensor_view_t solutions[]; /* (layers) the last solution of each layer; the leader owns their data */
+  int n_targets, n_solutions;
+  es_probe_target_t targets[ES_PROBE_TARGETS_MAX];
+  es_tensor_view_t solutions[]; /* (targets, layers) the last solution of each layer; the leader owns their data */
 } es_probe_analysis_t;
 
 static void close_analysis(void *state) {
@@ -38,23 +41,23 @@ static void close_analysis(void *state) {
 
 static es_code_t open_analysis(void **state, es_context_t *c, es_point_source_t *source, es_status_t *status) {
   if (!es_result_has(c->result, ES_GROUP_PROBE)) return ES_OK;
-  const size_t layers = (size_t)es_context_layers(c);
-  es_probe_analysis_t *a = *state = es_allocate_zero(1, sizeof *a + layers * sizeof *a->solutions);
+  es_probe_target_t targets[ES_PROBE_TARGETS_MAX];
+  const int n = es_probe_targets(targets, c, source);
+  const size_t solutions = (size_t)n * (size_t)es_context_layers(c);
+  es_probe_analysis_t *a = *state = es_allocate_zero(1, sizeof *a + solutions * sizeof *a->solutions);
   if (!a) return es_out_of_memory(status, STAGE, "probes");
   a->context = c;
   a->source = source;
+  a->n_targets = n;
+  memcpy(a->targets, targets, (size_t)n * sizeof *targets);
   return ES_OK;
 }
 
 /* ---- solutions ---- */
 
-static void name_solution(const es_probe_analysis_t *a, int layer, char out[ES_TENSOR_NAME_MAX]) {
-  snprintf(out, ES_TENSOR_NAME_MAX, "%s%s", PREFIX, es_result_layer(a->context->result, layer)->name);
-}
-
-static es_tensor_view_t *find_solution(es_probe_analysis_t *a, int layer) {
+static es_tensor_view_t *find_solution(es_probe_analysis_t *a, const es_probe_target_t *target, int layer) {
   char name[ES_TENSOR_NAME_MAX];
-  name_solution(a, layer, name);
+  es_probe_target_tensor(target, layer, name);
   for (int i = 0; i < a->n_solutions; i++) {
     if (strcmp(a->solutions[i].name, name) == 0) return &a->solutions[i];
   }
@@ -62,9 +65,9 @@ static es_tensor_view_t *find_solution(es_probe_analysis_t *a, int layer) {
 }
 
 /* Copies a solution of shape (classes, row). */
-static es_code_t store_solution(es_probe_analysis_t *a, int layer, const double *weights, int64_t classes, int64_t row,
-                                es_status_t *status) {
-  es_tensor_view_t *view = find_solution(a, layer);
+static es_code_t store_solution(es_probe_analysis_t *a, const es_probe_target_t *target, int layer,
+                                const double *weights, int64_t classes, int64_t row, es_status_t *status) {
+  es_tensor_view_t *view = find_solution(a, target, layer);
   const size_t size = (size_t)(classes * row);
   double *copy = es_allocate(size, sizeof *copy);
   if (!copy) return es_out_of_memory(status, STAGE, "the weights of a probe");
@@ -74,7 +77,7 @@ static es_code_t store_solution(es_probe_analysis_t *a, int layer, const double 
   else
     view = &a->solutions[a->n_solutions++];
   *view = (es_tensor_view_t){.dtype = ES_F64, .rank = 2, .shape = {classes, row}, .data = copy};
-  name_solution(a, layer, view->name);
+  es_probe_target_tensor(target, layer, view->name);
   return ES_OK;
 }
 
@@ -86,20 +89,22 @@ static int save(void *state, const es_tensor_view_t **tensors) {
 
 static es_code_t restore(void *state, const es_safetensors_t *file, es_status_t *status) {
   es_probe_analysis_t *a = state;
-  for (int layer = 0; layer < es_context_layers(a->context); layer++) {
+  const int layers = es_context_layers(a->context);
+  for (int i = 0; i < a->n_targets * layers; i++) {
+    const es_probe_target_t *target = &a->targets[i / layers];
     char name[ES_TENSOR_NAME_MAX];
-    name_solution(a, layer, name);
-    const es_tensor_view_t *view = es_safetensors_find(file, name);
+    const es_tensor_view_t *view = es_safetensors_find(file, es_probe_target_tensor(target, i % layers, name));
     if (view && view->dtype == ES_F64 && view->rank == 2)
-      ES_TRY(store_solution(a, layer, view->data, view->shape[0], view->shape[1], status));
+      ES_TRY(store_solution(a, target, i % layers, view->data, view->shape[0], view->shape[1], status));
   }
   return ES_OK;
 }
 
-/* ---- the probes of one epoch ---- */
+/* ---- the probes of one epoch and dataset ---- */
 
 typedef struct epoch {
   es_probe_analysis_t *analysis;
+  const es_probe_target_t *target;
   int64_t at; /* index on the axis of probe epochs */
   int32_t epoch;
   es_visit_samples_t samples[ES_SPLITS];
@@ -124,7 +129,7 @@ typedef struct epoch {
 } epoch_t;
 
 static es_probe_pooling_t pooling_of(const epoch_t *e, int layer) {
-  return es_probe_eval_pooling(e->analysis->source, layer);
+  return es_probe_eval_pooling(e->target->source, layer);
 }
 
 static int32_t width_of(const epoch_t *e, int layer) {
@@ -142,7 +147,7 @@ static es_code_t choose_rows(epoch_t *e, es_status_t *status) {
   const es_context_t *c = e->analysis->context;
   const es_visit_samples_t *train = &e->samples[ES_TRAIN], *eval = &e->samples[ES_EVAL];
   const int64_t limit = c->point->probe.samples;
-  const int32_t classes = e->analysis->source->classes;
+  const int32_t classes = e->target->source->classes;
   const int lanes = c->group.lane_count;
   const int64_t n_local = train->lane_start[lanes], n_eval = eval->n > 0 ? eval->lane_start[lanes] : 0;
   int64_t left[ES_CLASSES_MAX];
@@ -172,7 +177,7 @@ static es_code_t choose_rows(epoch_t *e, es_status_t *status) {
 }
 
 static es_code_t open_epoch(epoch_t *e, es_status_t *status) {
-  es_point_source_t *source = e->analysis->source;
+  es_point_source_t *source = e->target->source;
   const size_t layers = (size_t)es_context_layers(e->analysis->context);
   for (int split = 0; split < ES_SPLITS; split++)
     ES_TRY(source->class->passes->samples(source, (es_split_t)split, e->epoch, &e->samples[split], status));
@@ -231,7 +236,7 @@ static void count_predictions(void *context, int layer, int64_t at, const void *
   }
   const es_probe_rows_t rows = {.n = n,
                                 .width = width,
-                                .classes = e->analysis->source->classes,
+                                .classes = e->target->source->classes,
                                 .features = pooled,
                                 .is_double = pooling.is_double,
                                 .labels = e->label[ES_EVAL] + at};
@@ -242,7 +247,7 @@ static void count_predictions(void *context, int layer, int64_t at, const void *
 
 /* Visits the layers of this round. */
 static es_code_t visit(epoch_t *e, es_split_t split, es_status_t *status) {
-  es_point_source_t *source = e->analysis->source;
+  es_point_source_t *source = e->target->source;
   const es_visitor_t visitor = {
       .samples = &e->samples[split], .visit = split == ES_TRAIN ? gather_features : count_predictions, .context = e};
   const int step = source->one_layer_a_visit ? 1 : e->n;
@@ -259,31 +264,21 @@ static bool has_path(const epoch_t *e) {
 }
 
 static size_t weights_of(const epoch_t *e, int layer) {
-  return es_probe_weights_size(width_of(e, layer), e->analysis->source->classes);
+  return es_probe_weights_size(width_of(e, layer), e->target->source->classes);
 }
 
 /* Sets the weights of a layer to the leader's last solution, from which the fit starts. Collective. */
 static es_code_t load_start(epoch_t *e, int layer, es_status_t *status) {
-  es_probe_analysis_t *a = e->analysis;
-  const es_context_t *c = a->context;
+  const es_context_t *c = e->analysis->context;
   double *weights = e->weights[layer] = es_allocate_zero(weights_of(e, layer), sizeof *weights);
   if (!weights) es_out_of_memory(status, STAGE, "the weights of a probe");
   if (es_context_must_stop(c)) es_fail(status, ES_STOPPED, STAGE, "stopped");
   ES_TRY(es_agree(c->group.comm, status));
-  const es_tensor_view_t *last = find_solution(a, layer);
-  if (last && last->shape[0] == a->source->classes && last->shape[1] == width_of(e, layer) + 1)
+  const es_tensor_view_t *last = find_solution(e->analysis, e->target, layer);
+  if (last && last->shape[0] == e->target->source->classes && last->shape[1] == width_of(e, layer) + 1)
     memcpy(weights, last->data, weights_of(e, layer) * sizeof *weights);
   es_group_broadcast(&c->group, weights, weights_of(e, layer) * sizeof *weights, 0);
   return ES_OK;
-}
-
-static void store_fit(es_result_t *r, int64_t at, int layer, const es_probe_result_t *fit) {
-  const int64_t cell[ES_RANK_MAX] = {at, layer};
-  *es_result_f64(r, ES_FIELD_PROBE_ACCURACY, ES_TRAIN, at, layer, 0) = fit->accuracy;
-  *es_result_f64(r, ES_FIELD_PROBE_OBJECTIVE, at, layer, 0, 0) = fit->objective;
-  *es_result_f64(r, ES_FIELD_PROBE_GRADIENT_NORM, at, layer, 0, 0) = fit->gradient_norm;
-  *(int32_t *)es_result_at(r, ES_FIELD_PROBE_ITERATIONS, cell) = fit->iterations > 0 ? fit->iterations : 0;
-  *(uint8_t *)es_result_at(r, ES_FIELD_PROBE_CONVERGED, cell) = fit->converged;
 }
 
 static void free_weights(epoch_t *e, int layer) {
@@ -297,7 +292,7 @@ static es_code_t fit_layer(epoch_t *e, int layer, bool alone, es_status_t *statu
   const es_probe_settings_t *settings = &e->analysis->context->point->probe;
   es_probe_problem_t problem = {.n = e->n_rows,
                                 .width = width_of(e, layer),
-                                .classes = e->analysis->source->classes,
+                                .classes = e->target->source->classes,
                                 .features = e->features[layer],
                                 .is_double = pooling_of(e, layer).is_double,
                                 .labels = alone ? e->all.label : e->label[ES_TRAIN],
@@ -376,27 +371,11 @@ static es_code_t fit_layers(epoch_t *e, es_status_t *status) {
 
 /* Stores the counts of the eval split, summed over the ranks. Stores nothing if some features were not finite. */
 static void store_predictions(epoch_t *e, int layer) {
-  const es_context_t *c = e->analysis->context;
-  const int32_t classes = e->analysis->source->classes;
-  const int64_t first[ES_RANK_MAX] = {e->at, layer};
+  const int32_t classes = e->target->source->classes;
   int64_t *confusion = e->confusion[layer], counted = 0;
-  es_probe_count_reduce(confusion, classes, &c->group);
+  es_probe_count_reduce(confusion, classes, &e->analysis->context->group);
   for (int64_t i = 0; i < (int64_t)classes * classes; i++) counted += confusion[i];
-  if (counted < e->samples[ES_EVAL].n) return;
-  *es_result_f64(c->result, ES_FIELD_PROBE_ACCURACY, ES_EVAL, e->at, layer, 0) = es_probe_accuracy(confusion, classes);
-  memcpy(es_result_at(c->result, ES_FIELD_PROBE_CONFUSION, first), confusion,
-         (size_t)classes * (size_t)classes * sizeof *confusion);
-  es_probe_recall(es_result_at(c->result, ES_FIELD_PROBE_RECALL, first), confusion, classes);
-}
-
-static void store_path(epoch_t *e, int layer) {
-  const es_context_t *c = e->analysis->context;
-  *es_result_f64(c->result, ES_FIELD_PROBE_L2, e->at, layer, 0, 0) = e->paths[layer].l2;
-  for (int i = 0; i < c->point->probe.n_path; i++) {
-    const int64_t cell[ES_RANK_MAX] = {i, e->at, layer};
-    *es_result_f64(c->result, ES_FIELD_PROBE_PATH_ACCURACY, i, e->at, layer, 0) = e->paths[layer].accuracy[i];
-    *(uint8_t *)es_result_at(c->result, ES_FIELD_PROBE_PATH_CONVERGED, cell) = e->paths[layer].converged[i];
-  }
+  if (counted == e->samples[ES_EVAL].n) es_probe_target_store_counts(e->target, e->at, layer, confusion);
 }
 
 /* Stores a probe whole, so that a state never has a part of it. */
@@ -404,11 +383,12 @@ static void store_probe(epoch_t *e, int layer, es_status_t *status) {
   es_probe_analysis_t *a = e->analysis;
   const es_context_t *c = a->context;
   const bool more = e->at + 1 < es_result_extent(c->result, ES_DIM_PROBE_EPOCH);
-  store_fit(c->result, e->at, layer, &e->fits[layer]);
-  if (has_path(e)) store_path(e, layer);
+  es_probe_target_store_fit(e->target, e->at, layer, &e->fits[layer]);
+  if (has_path(e)) es_probe_target_store_path(e->target, e->at, layer, &e->paths[layer]);
   if (e->samples[ES_EVAL].n > 0) store_predictions(e, layer);
   if (es_context_is_leader(c) && more)
-    store_solution(a, layer, e->weights[layer], a->source->classes, (int64_t)width_of(e, layer) + 1, status);
+    store_solution(a, e->target, layer, e->weights[layer], e->target->source->classes, (int64_t)width_of(e, layer) + 1,
+                   status);
 }
 
 /* ---- rounds ---- */
@@ -429,13 +409,13 @@ static int divide_round(epoch_t *e, int first) {
   const es_context_t *c = e->analysis->context;
   es_share_t *shares = e->shares + first;
   int n = 0;
-  const es_probe_features_t f = es_probe_features(e->analysis->source);
+  const es_probe_features_t f = es_probe_features(e->target->source);
   const int64_t most = (int64_t)c->point->probe.memory << 20,
                 needed = es_probe_round_bytes(&f, e->n_rows, c->group.size), room = needed < most ? needed : most;
   for (; first + n < es_context_layers(c) && !e->done[first + n]; n++) {
     const int32_t width = width_of(e, first + n);
     const es_probe_problem_t problem = {
-        .n = e->n_rows, .width = width, .classes = e->analysis->source->classes, .lane_rows = e->all.lane};
+        .n = e->n_rows, .width = width, .classes = e->target->source->classes, .lane_rows = e->all.lane};
     shares[n] = (es_share_t){.cost = (double)width * (e->steps[first + n] > 0 ? e->steps[first + n] : usual_steps(e)),
                              .row = (int64_t)size_of(e, first + n) * width,
                              .scratch = es_probe_bytes(&problem, &e->all.alone)};
@@ -455,7 +435,7 @@ static int round_size(epoch_t *e, int first) {
   if (n > 0) return n;
   for (; first + n < es_context_layers(c); n++) {
     bytes += (int64_t)size_of(e, first + n) * e->n_most * width_of(e, first + n);
-    if (n > 0 && (bytes > room || e->done[first + n] || e->analysis->source->one_layer_a_visit)) break;
+    if (n > 0 && (bytes > room || e->done[first + n] || e->target->source->one_layer_a_visit)) break;
     e->shares[first + n].owner = ES_SHARE_NOBODY;
   }
   return n;
@@ -472,10 +452,8 @@ static int find_done(epoch_t *e, es_status_t *status) {
   if (e->owned.failed) es_out_of_memory(status, STAGE, "probes");
   if (es_agree(c->group.comm, status) != ES_OK) return 0;
   for (int layer = 0; es_context_is_leader(c) && layer < layers; layer++) {
-    const int64_t cell[ES_RANK_MAX] = {e->at, layer};
-    e->done[layer] = *(const uint8_t *)es_result_at(c->result, ES_FIELD_PROBE_CONVERGED, cell) != 255;
-    const int64_t last[ES_RANK_MAX] = {e->at - 1, layer};
-    if (e->at > 0) e->steps[layer] = *(const int32_t *)es_result_at(c->result, ES_FIELD_PROBE_ITERATIONS, last);
+    e->done[layer] = es_probe_target_converged(e->target, e->at, layer) != 255;
+    if (e->at > 0) e->steps[layer] = es_probe_target_iterations(e->target, e->at - 1, layer);
   }
   ES_MPI(MPI_Bcast(e->done, layers, MPI_UINT8_T, 0, c->group.comm));
   ES_MPI(MPI_Bcast(e->steps, layers, MPI_INT32_T, 0, c->group.comm));
@@ -486,7 +464,7 @@ static int find_done(epoch_t *e, es_status_t *status) {
 /* Counts the predictions of this round's probes, from kept features or by a visit. Collective. */
 static es_code_t predict(epoch_t *e, es_status_t *status) {
   es_probe_eval_t *eval = &e->analysis->eval;
-  if (!eval->kept || eval->epoch != e->epoch) return visit(e, ES_EVAL, status);
+  if (!eval->kept || eval->epoch != e->epoch || e->target->dataset != ES_PROBE_OWN) return visit(e, ES_EVAL, status);
   for (int i = e->first; i < e->first + e->n; i++) {
     if (e->weights[i] && status->code == ES_OK)
       es_probe_eval_count(eval, i, e->confusion[i], e->weights[i], e->label[ES_EVAL], status);
@@ -496,7 +474,7 @@ static es_code_t predict(epoch_t *e, es_status_t *status) {
 }
 
 static es_code_t run_round(epoch_t *e, es_status_t *status) {
-  const size_t classes = (size_t)e->analysis->source->classes;
+  const size_t classes = (size_t)e->target->source->classes;
   const size_t rows = (size_t)e->samples[ES_TRAIN].lane_start[e->analysis->context->group.lane_count];
   for (int i = e->first; i < e->first + e->n; i++) {
     e->features[i] = es_allocate(rows * (size_t)width_of(e, i), size_of(e, i));
@@ -535,34 +513,44 @@ static es_code_t begin_epoch(void *state, int32_t epoch, es_status_t *status) {
   return es_probe_eval_begin(&a->eval, a->source, epoch, room, status);
 }
 
-/* Fits the probes if this is a probe epoch, except those that the state of an interrupted run has. */
+/* Fits the probes of a dataset, except those that the state of an interrupted run has. */
+static es_code_t probe_target(epoch_t *e, es_status_t *status) {
+  es_context_t *c = e->analysis->context;
+  const bool whole = find_done(e, status) == es_context_layers(c);
+  if (status->code == ES_OK && whole) return ES_OK;
+  if (status->code == ES_OK) open_epoch(e, status);
+  ES_TRY(es_agree(c->group.comm, status));
+  ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &e->n_most, 1, MPI_INT64_T, MPI_MAX, c->group.comm));
+  if (c->group.size > 1) {
+    ES_TRY(es_share_rows_create(&e->all, e->lane_rows, e->label[ES_TRAIN], &c->group, status));
+    if (has_path(e)) ES_TRY(es_share_rows_create(&e->all_held, e->lane_rows, e->held, &c->group, status));
+  }
+  for (e->first = 0; e->first < es_context_layers(c); e->first += e->n) {
+    e->n = e->done[e->first] ? 1 : round_size(e, e->first);
+    if (!e->done[e->first]) ES_TRY(run_round(e, status));
+  }
+  if (e->target->dataset == ES_PROBE_OWN) es_probe_mark_tail(c, e->at);
+  if (es_context_is_leader(c)) es_probe_warn(e->target, e->epoch, e->at);
+  return ES_OK;
+}
+
+/* Fits the probes of all datasets if this is a probe epoch. */
 static es_code_t probe_epoch(void *state, int32_t epoch, es_status_t *status) {
-  epoch_t e = {.analysis = state, .epoch = epoch};
-  es_context_t *c = e.analysis->context;
+  es_probe_analysis_t *a = state;
+  es_context_t *c = a->context;
   const int32_t number = es_result_epoch(c->result, epoch);
   const double start = es_clock();
   if (c->point->probe.epochs.kind == ES_EPOCHS_LAST && epoch == c->last)
     es_result_move_last_probe_epoch(c->result, number);
-  e.at = es_result_probe_epoch_index(c->result, number);
-  if (e.at < 0) return ES_OK;
-  const bool whole = find_done(&e, status) == es_context_layers(c);
-  if (status->code == ES_OK && !whole) open_epoch(&e, status);
-  es_code_t code = es_agree(c->group.comm, status);
-  if (code == ES_OK) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &e.n_most, 1, MPI_INT64_T, MPI_MAX, c->group.comm));
-  if (code == ES_OK && !whole && c->group.size > 1)
-    code = es_share_rows_create(&e.all, e.lane_rows, e.label[ES_TRAIN], &c->group, status);
-  if (code == ES_OK && !whole && c->group.size > 1 && has_path(&e))
-    code = es_share_rows_create(&e.all_held, e.lane_rows, e.held, &c->group, status);
-  for (e.first = 0; code == ES_OK && e.first < es_context_layers(c); e.first += e.n) {
-    e.n = e.done[e.first] ? 1 : round_size(&e, e.first);
-    if (!e.done[e.first]) code = run_round(&e, status);
+  const int64_t at = es_result_probe_epoch_index(c->result, number);
+  for (int i = 0; at >= 0 && i < a->n_targets && status->code == ES_OK; i++) {
+    epoch_t e = {.analysis = a, .target = &a->targets[i], .at = at, .epoch = epoch};
+    probe_target(&e, status);
+    close_epoch(&e);
+    es_probe_eval_end(&a->eval); /* features of the dataset of the point, which comes first */
   }
-  if (code == ES_OK && !whole) es_probe_mark_tail(c, e.at);
-  if (code == ES_OK && !whole && es_context_is_leader(c)) es_probe_warn(c, epoch, e.at);
-  close_epoch(&e);
-  es_probe_eval_end(&e.analysis->eval);
-  es_timing_charge(&c->timing, ES_STAGE_PROBE, start);
-  return code;
+  if (at >= 0) es_timing_charge(&c->timing, ES_STAGE_PROBE, start);
+  return status->code;
 }
 
 extern const es_analysis_t es_analysis_probe;

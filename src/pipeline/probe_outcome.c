@@ -22,17 +22,20 @@ void es_probe_mark_tail(const es_context_t *c, int64_t at) {
 
 /* Warns of the layers whose value of `probe_converged` is `value`, in one line with the names of the first layers.
  * Returns the number of these layers. */
-static int warn_of_layers(const es_context_t *c, int32_t epoch, int64_t at, uint8_t value, int of, const char *what) {
+static int warn_of_layers(const es_probe_target_t *target, int32_t epoch, int64_t at, uint8_t value, int of,
+                          const char *what) {
+  const es_context_t *c = target->context;
   enum { NAMES_MOST = 8 };
   es_text_t line = {0}, names = {0};
   int n = 0;
   for (int layer = 0; layer < es_context_layers(c); layer++) {
-    const int64_t cell[ES_RANK_MAX] = {at, layer};
-    if (*(const uint8_t *)es_result_at(c->result, ES_FIELD_PROBE_CONVERGED, cell) != value) continue;
+    if (es_probe_target_converged(target, at, layer) != value) continue;
     if (n++ < NAMES_MOST) es_text_append(&names, "%s%s", n > 1 ? ", " : "", es_result_layer(c->result, layer)->name);
   }
-  es_text_append(&line, "epoch %d: %d of %d %s: %s", (int)es_result_epoch(c->result, epoch), n, of, what,
-                 es_text_get(&names));
+  es_text_append(&line, "epoch %d: ", (int)es_result_epoch(c->result, epoch));
+  if (target->dataset != ES_PROBE_OWN)
+    es_text_append(&line, "on dataset %s, ", c->point->probe.datasets[target->dataset].spec->name);
+  es_text_append(&line, "%d of %d %s: %s", n, of, what, es_text_get(&names));
   if (n > NAMES_MOST) es_text_append(&line, " and %d more", n - NAMES_MOST);
   if (n > 0) es_context_warn(c, es_text_get(&line));
   es_text_destroy(&names);
@@ -40,9 +43,9 @@ static int warn_of_layers(const es_context_t *c, int32_t epoch, int64_t at, uint
   return n;
 }
 
-void es_probe_warn(const es_context_t *c, int32_t epoch, int64_t at) {
-  const int layers = es_context_layers(c);
-  const int none = warn_of_layers(c, epoch, at, 255, layers,
+void es_probe_warn(const es_probe_target_t *target, int32_t epoch, int64_t at) {
+  const int layers = es_context_layers(target->context);
+  const int none = warn_of_layers(target, epoch, at, 255, layers,
                                   "layers have no probe, because features are NaN, infinite or above 1e150");
-  warn_of_layers(c, epoch, at, 0, layers - none, "probes did not converge");
+  warn_of_layers(target, epoch, at, 0, layers - none, "probes did not converge");
 }

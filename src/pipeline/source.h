@@ -135,7 +135,10 @@ struct es_point_source {
   const char *files, *hashes;                         /* of loaded weights, for provenance; or NULL. Borrowed */
   const double *normalize_mean, *normalize_deviation; /* of the images, 3 each; or NULL. Borrowed */
   const es_dataset_t *dataset;                        /* or NULL. Borrowed */
-  const int32_t *steps;                               /* (n_steps) measured training steps. Borrowed */
+  /* Sources of the point's probe.datasets, for visits (source_other.h). Owned by the source. */
+  es_point_source_t *others[ES_PROBE_DATASETS_MAX];
+  int n_others;
+  const int32_t *steps; /* (n_steps) measured training steps. Borrowed */
   int64_t n_steps, steps_of_epoch;
 };
 

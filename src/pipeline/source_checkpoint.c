@@ -7,19 +7,19 @@
 
 typedef struct es_checkpoint_source {
   es_network_source_t network;
-  char fingerprint[ES_ID_SIZE]; /* of the files and the dataset */
+  char fingerprint[ES_ID_SIZE]; /* of the files and the datasets */
   es_text_t paths, hashes;      /* of the files; paths end in newlines, hashes in blanks; leader only */
 } es_checkpoint_source_t;
 
 /* The leader reads the paths and hashes that identify the files, and broadcasts the fingerprint. */
-static es_code_t inspect_files(es_checkpoint_source_t *s, const es_dataset_t *dataset, es_status_t *status) {
+static es_code_t inspect_files(es_checkpoint_source_t *s, es_status_t *status) {
   es_context_t *c = s->network.base.context;
   char path[ES_PATH_MAX];
   for (int32_t i = 0; es_context_is_leader(c) && i <= c->last && status->code == ES_OK; i++) {
     if (es_weights_file(path, c->point, i, status) == ES_OK) es_text_append(&s->paths, "%s%s", i > 0 ? "\n" : "", path);
   }
   if (es_context_is_leader(c) && status->code == ES_OK)
-    es_weights_fingerprint(c->point, es_dataset_fingerprint(dataset), s->fingerprint, &s->hashes, status);
+    es_weights_fingerprint(c->point, s->network.data, s->fingerprint, &s->hashes, status);
   if (s->paths.failed || s->hashes.failed) es_out_of_memory(status, "checkpoint", "the names of the files of weights");
   ES_TRY(es_agree(c->group.comm, status));
   ES_MPI(MPI_Bcast(s->fingerprint, sizeof s->fingerprint, MPI_BYTE, 0, c->group.comm));
@@ -38,7 +38,7 @@ static es_code_t open_source(es_point_source_t **out, es_context_t *c, const es_
   s->network.base.class = &es_source_checkpoint;
   c->last = es_point_last_epoch(c->point);
   ES_TRY(es_network_source_open(&s->network, c, dataset, false, status));
-  ES_TRY(inspect_files(s, dataset, status));
+  ES_TRY(inspect_files(s, status));
   if (c->settings->dry_run) c->last = 0;
   return ES_OK;
 }

@@ -6,6 +6,7 @@
 #include "eigenscope/random.h"
 #include "eigenscope/scores.h"
 #include "measure.h"
+#include "source_other.h"
 #include "stepper.h"
 #include <math.h>
 #include <stdio.h>
@@ -44,6 +45,7 @@ static es_code_t open_locally(es_network_source_t *s, const es_dataset_t *datase
   const es_context_t *c = s->base.context;
   for (int split = 0; split < ES_SPLITS; split++)
     ES_TRY(es_samples_select(&s->samples[split], dataset, c->point, (es_split_t)split, status));
+  ES_TRY(es_other_sources_create(s, status));
   ES_TRY(es_graph_create(&s->graph, c->point, status));
   ES_TRY(es_capture_create(&s->capture, s->graph, &c->point->measure, &c->group, status));
   s->active = s->capture;
@@ -93,10 +95,15 @@ es_code_t es_network_source_open(es_network_source_t *s, es_context_t *c, const 
   c->group.watch = &c->settings->watch;
   open_locally(s, dataset, status);
   ES_TRY(es_agree(c->group.comm, status));
+  es_other_sources_fingerprint(s, dataset, s->data);
+  int64_t others[ES_SPLITS * ES_PROBE_DATASETS_MAX];
+  es_other_sources_count(s, others);
   const es_trainer_setup_t setup = {.point = c->point,
                                     .graph = s->graph,
                                     .group = &c->group,
                                     .samples = {&s->samples[ES_TRAIN], &s->samples[ES_EVAL]},
+                                    .others = others,
+                                    .n_others = ES_SPLITS * s->base.n_others,
                                     .watch = c->settings->watch,
                                     .inference = !trains,
                                     .profile = c->settings->profile,
@@ -109,7 +116,7 @@ es_code_t es_network_source_open(es_network_source_t *s, es_context_t *c, const 
                                     .part = es_stepper_samples(s->stepper)};
   ES_TRY(es_trainer_create(&s->trainer, &setup, status));
   s->base.key = (es_state_key_t){.point_id = c->id,
-                                 .fingerprint = es_dataset_fingerprint(dataset),
+                                 .fingerprint = s->data,
                                  .engine = s->engine,
                                  .training = s->training,
                                  .network = s->description};
@@ -129,6 +136,7 @@ void es_network_source_close(es_network_source_t *s) {
   es_stepper_destroy(s->stepper);
   es_capture_destroy(s->capture);
   es_graph_destroy(s->graph);
+  es_other_sources_destroy(s);
   for (int split = 0; split < ES_SPLITS; split++) es_samples_destroy(&s->samples[split]);
 }
 
@@ -229,10 +237,10 @@ static void store_stats(const es_network_source_t *s, es_split_t split, int32_t 
   store_classes(s, split, epoch);
 }
 
-/* Returns the number of samples of a pass over a split; a dry run uses one batch. */
-static int64_t pass_samples(const es_network_source_t *s, es_split_t split) {
+/* Returns the number of samples of a pass over a set; a dry run uses one batch. */
+static int64_t pass_samples(const es_network_source_t *s, const es_samples_t *samples) {
   const es_context_t *c = s->base.context;
-  const int64_t n = s->samples[split].n, batch = c->point->train.batch;
+  const int64_t n = samples->n, batch = c->point->train.batch;
   return c->settings->dry_run && n > batch ? batch : n;
 }
 
@@ -255,15 +263,19 @@ static void observe(void *context, int captured, int lane, const float *out, int
   *seen += samples;
 }
 
-/* Evaluates a split while a visitor sees the outputs of layers first … first+n−1. */
-static es_code_t evaluate_split(es_network_source_t *s, es_split_t split, int32_t number, visit_t *v,
-                                es_epoch_stats_t *stats, es_status_t *status) {
+/* Evaluates a split, or runs samples of another dataset, while a visitor sees the outputs of layers first … first+n−1.
+ */
+static es_code_t evaluate_split(es_network_source_t *s, es_split_t split, const es_samples_t *other, int32_t number,
+                                visit_t *v, es_epoch_stats_t *stats, es_status_t *status) {
   const es_group_t *group = &s->base.context->group;
   v->source = s;
   v->seen = es_allocate_zero((size_t)v->n * (size_t)group->lane_count, sizeof *v->seen);
   if (!v->seen) es_out_of_memory(status, "probe", "a pass over %d layers", v->n);
   es_code_t code = es_agree(group->comm, status);
-  if (code == ES_OK) code = es_trainer_evaluate(s->trainer, split, number, &(es_observer_t){observe, v}, stats, status);
+  const es_observer_t observer = {observe, v};
+  if (code == ES_OK)
+    code = other ? es_trainer_show(s->trainer, other, number, &observer, status)
+                 : es_trainer_evaluate(s->trainer, split, number, &observer, stats, status);
   es_free(v->seen);
   return code;
 }
@@ -275,7 +287,7 @@ static es_code_t make_rows(es_point_source_t *source, es_split_t split, int32_t 
   const bool measured = es_context_is_measured(c, split, epoch), trains = split == ES_TRAIN && s->trains;
   const es_observer_t *observer = measured ? es_capture_observer(s->capture) : NULL;
   *n = measured ? es_context_layers(c) : 0;
-  if (measured) ES_TRY(es_capture_begin(s->capture, pass_samples(s, split), status));
+  if (measured) ES_TRY(es_capture_begin(s->capture, pass_samples(s, &s->samples[split]), status));
   es_timing_mark_t mark = es_timing_mark(&c->timing);
   const int32_t number = es_result_epoch(c->result, epoch);
   ride_t riders = {.source = s, .split = split, .inner = observer};
@@ -291,7 +303,7 @@ static es_code_t make_rows(es_point_source_t *source, es_split_t split, int32_t 
   s->capturing = measured;
   visit_t ride = {.visitor = split == ES_EVAL ? source->rider : NULL, .n = es_context_layers(c), .observer = observer};
   const es_code_t code = trains         ? es_trainer_epoch(s->trainer, number, observer, stats, status)
-                         : ride.visitor ? evaluate_split(s, split, number, &ride, stats, status)
+                         : ride.visitor ? evaluate_split(s, split, NULL, number, &ride, stats, status)
                                         : es_trainer_evaluate(s->trainer, split, number, observer, stats, status);
   s->capturing = false;
   es_owned_free(&riders.samples.owned);
@@ -321,15 +333,14 @@ static es_code_t reduce(es_point_source_t *source, int layer, es_reduced_t *out,
 
 /* ---- passes in inference mode ---- */
 
-static es_code_t list_samples(es_point_source_t *source, es_split_t split, ES_UNUSED int32_t epoch,
-                              es_visit_samples_t *out, es_status_t *status) {
-  const es_network_source_t *s = (const es_network_source_t *)source;
-  const es_group_t *group = &source->context->group;
-  const int64_t batch = source->context->point->train.batch, n = pass_samples(s, split);
+es_code_t es_network_source_list(const es_network_source_t *s, const es_samples_t *samples, es_visit_samples_t *out,
+                                 es_status_t *status) {
+  const es_group_t *group = &s->base.context->group;
+  const int64_t batch = s->base.context->point->train.batch, n = pass_samples(s, samples);
   int64_t at = 0, first, count;
   if (!es_visit_samples_allocate(out, n, n, group->lane_count))
     return es_out_of_memory(status, "probe", "samples of probes");
-  memcpy(out->label, s->samples[split].label, (size_t)n * sizeof *out->label);
+  memcpy(out->label, samples->label, (size_t)n * sizeof *out->label);
   for (int lane = 0; lane < group->lane_count; lane++) {
     out->lane_start[lane] = at;
     for (int64_t b = 0; b < n; b += batch) {
@@ -341,6 +352,12 @@ static es_code_t list_samples(es_point_source_t *source, es_split_t split, ES_UN
   return ES_OK;
 }
 
+static es_code_t list_samples(es_point_source_t *source, es_split_t split, ES_UNUSED int32_t epoch,
+                              es_visit_samples_t *out, es_status_t *status) {
+  const es_network_source_t *s = (const es_network_source_t *)source;
+  return es_network_source_list(s, &s->samples[split], out, status);
+}
+
 static es_shape_t shape(const es_point_source_t *source, int layer) {
   return es_capture_node(((const es_network_source_t *)source)->capture, layer)->out;
 }
@@ -349,8 +366,15 @@ static es_code_t visit(es_point_source_t *source, es_split_t split, int32_t epoc
                        const es_visitor_t *visitor, es_status_t *status) {
   visit_t v = {.visitor = visitor, .first = first, .n = n};
   es_epoch_stats_t stats;
-  return evaluate_split((es_network_source_t *)source, split, es_result_epoch(source->context->result, epoch), &v,
+  return evaluate_split((es_network_source_t *)source, split, NULL, es_result_epoch(source->context->result, epoch), &v,
                         &stats, status);
+}
+
+es_code_t es_network_source_show(es_network_source_t *s, const es_samples_t *samples, int32_t epoch, int first, int n,
+                                 const es_visitor_t *visitor, es_status_t *status) {
+  visit_t v = {.visitor = visitor, .first = first, .n = n};
+  const int32_t number = es_result_epoch(s->base.context->result, epoch);
+  return evaluate_split(s, samples->split, samples, number, &v, NULL, status);
 }
 
 /* State of an evaluation with edited outputs. */
@@ -406,7 +430,9 @@ int64_t es_network_source_bytes(const es_forecast_t *f, int ranks) {
   const int64_t steps = es_stepper_bytes(f, ranks);
   if (model == 0 || capture == 0 || steps < 0) return 0; /* out of memory for the forecast */
   const int64_t state = 4 * (graph->parameter_count * (1 + moments) + graph->buffer_count);
-  const int64_t samples = 12 * (f->samples[ES_TRAIN] + f->samples[ES_EVAL]);
+  int64_t samples = 12 * (f->samples[ES_TRAIN] + f->samples[ES_EVAL]);
+  for (int i = 0; i < point->probe.n_datasets; i++)
+    samples += 12 * (point->probe.datasets[i].samples[ES_TRAIN] + point->probe.datasets[i].samples[ES_EVAL]);
   int64_t kernels = 0;
   for (int32_t i = 0; i < graph->n_nodes; i++) kernels += es_node_is_layer(&graph->nodes[i]) ? kernel_bytes : 0;
   return process_bytes + kernels + model + 4 * graph->parameter_count * moments + capture + es_measure_bytes(f, ranks) +

@@ -9,6 +9,10 @@ int es_plan_dataset(const es_plan_t *plan, const char *name) {
   return -1;
 }
 
+const es_dataset_info_t *es_plan_info_of(const es_plan_t *plan, const char *name) {
+  return &plan->infos[es_plan_dataset(plan, name)];
+}
+
 const es_dataset_info_t *es_plan_info(const es_plan_t *plan, const es_point_t *point) {
-  return &plan->infos[es_plan_dataset(plan, point->dataset.name)];
+  return es_plan_info_of(plan, point->dataset.name);
 }

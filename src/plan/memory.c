@@ -13,10 +13,13 @@ es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, cons
   if (code == ES_OK) {
     for (int split = 0; split < ES_SPLITS; split++)
       forecast.samples[split] = es_point_samples(point, info, (es_split_t)split);
-    const int64_t image = (int64_t)point->resolution * point->resolution * info->channels;
     *out = (es_memory_need_t){.rank = es_forecast_bytes(&forecast, ranks),
-                              .shared = (info->count[ES_TRAIN] + info->count[ES_EVAL]) * (image + 2),
+                              .shared = es_dataset_bytes(info, point->resolution),
                               .features = es_forecast_features(&forecast)};
+    for (int i = 0; i < point->probe.n_datasets; i++) {
+      const es_probe_dataset_t *other = &point->probe.datasets[i];
+      if (strcmp(other->spec->name, point->dataset.name) != 0) out->shared += other->images;
+    }
     if (out->rank == 0) code = es_out_of_memory(status, "memory", "the prediction of memory");
   }
   es_forecast_destroy(&forecast);

@@ -121,6 +121,9 @@ static es_code_t inspect_datasets(es_plan_t *plan, const es_dataset_info_t *info
         used[es_plan_dataset(plan, axis.values[v])] = true;
     }
   }
+  const es_probe_settings_t *probe = &es_job_base(plan->job)->probe;
+  for (int i = 0; i < probe->n_datasets && code == ES_OK; i++)
+    used[es_plan_dataset(plan, probe->datasets[i].spec->name)] = true;
   for (int i = 0; i < plan->n_datasets && code == ES_OK; i++) {
     if (used[i] && infos != NULL) plan->infos[i] = infos[i];
     if (used[i] && infos == NULL) inspect_dataset(plan, i, status);
@@ -150,6 +153,17 @@ int32_t es_plan_dataset_classes(const es_plan_t *plan, const es_point_t *point) 
   return plan->infos != NULL ? es_plan_info(plan, point)->classes : 0;
 }
 
+/* Binds the datasets of a point. */
+static es_code_t bind(const es_plan_t *plan, es_point_t *point, es_status_t *status) {
+  const es_probe_settings_t *probe = &point->probe;
+  ES_TRY(es_point_bind(point, es_plan_info(plan, point), es_job_path(plan->job), status));
+  for (int i = 0; i < probe->n_datasets; i++) {
+    const es_dataset_info_t *info = es_plan_info_of(plan, probe->datasets[i].spec->name);
+    ES_TRY(es_point_bind_probe(point, i, info, es_job_path(plan->job), status));
+  }
+  return ES_OK;
+}
+
 void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out) {
   es_plan_walk(plan, &(es_grid_walk_t){.grid = plan->grid}, index, out);
 }
@@ -159,8 +173,7 @@ void es_plan_walk(const es_plan_t *plan, es_grid_walk_t *walk, int64_t index, es
   es_plan_moments_apply(plan, index, out);
   if (!es_source_has_network(out->source)) return; /* there is no network to bind */
   es_plan_weights_apply(plan, index, out);
-  es_point_bind(out, es_plan_info(plan, out), es_job_path(plan->job),
-                &(es_status_t){0}); /* cannot fail: es_plan_create bound it before */
+  (void)bind(plan, out, &(es_status_t){0}); /* cannot fail: es_plan_create bound it before */
 }
 
 /* ---- networks ---- */
@@ -298,7 +311,7 @@ static es_code_t check_steps(const es_plan_t *plan, const es_point_t *point, es_
 /* Binds a point, and finds its network. */
 static es_code_t check_point(es_plan_t *plan, int64_t i, es_point_t *point, es_status_t *status) {
   es_plan_weights_apply(plan, i, point);
-  ES_TRY(es_point_bind(point, es_plan_info(plan, point), es_job_path(plan->job), status));
+  ES_TRY(bind(plan, point, status));
   ES_TRY(check_steps(plan, point, status));
   return find_network(plan, point, &plan->work->network[i], status);
 }

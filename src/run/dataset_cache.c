@@ -7,23 +7,38 @@
 
 enum { RESOLUTION_LEAST = 8 }; /* the least that a job file allows */
 
-static int spec_of(const es_dataset_cache_t *loaded, const es_point_t *point) {
+static int spec_of(const es_dataset_cache_t *loaded, const char *name) {
   int spec = 0;
-  while (strcmp(es_job_dataset(loaded->plan->job, spec)->name, point->dataset.name) != 0) spec++;
+  while (strcmp(es_job_dataset(loaded->plan->job, spec)->name, name) != 0) spec++;
   return spec;
 }
 
-es_dataset_t *es_dataset_cache_find(const es_dataset_cache_t *loaded, const es_point_t *point) {
-  const int spec = spec_of(loaded, point);
+/* The dataset of this name at a resolution, or NULL. */
+static es_dataset_t *find(const es_dataset_cache_t *loaded, const char *name, int32_t resolution) {
+  const int spec = spec_of(loaded, name);
   for (int i = 0; i < loaded->n; i++) {
     const es_dataset_cache_item_t *item = &loaded->items[i];
-    if (item->spec == spec && item->resolution == point->resolution) return item->dataset;
+    if (item->spec == spec && item->resolution == resolution) return item->dataset;
   }
   return NULL;
 }
 
-es_code_t es_dataset_cache_add(es_dataset_cache_t *loaded, const es_point_t *point, es_status_t *status) {
-  if (es_dataset_cache_find(loaded, point)) return ES_OK;
+/* True if the point runs its network on other datasets than its own. */
+static bool has_others(const es_point_t *point) {
+  return point->probe.epochs.kind != ES_EPOCHS_NONE && point->probe.n_datasets > 0;
+}
+
+es_dataset_t *es_dataset_cache_find(const es_dataset_cache_t *loaded, const es_point_t *point,
+                                    const es_dataset_t *others[ES_PROBE_DATASETS_MAX]) {
+  for (int i = 0; has_others(point) && i < point->probe.n_datasets; i++)
+    others[i] = find(loaded, point->probe.datasets[i].spec->name, point->resolution);
+  return find(loaded, point->dataset.name, point->resolution);
+}
+
+/* Loads one dataset. */
+static es_code_t add(es_dataset_cache_t *loaded, const es_dataset_spec_t *spec, int32_t resolution,
+                     es_status_t *status) {
+  if (find(loaded, spec->name, resolution)) return ES_OK;
   es_dataset_cache_item_t *more = es_reallocate(loaded->items, (size_t)loaded->n + 1, sizeof *more);
   if (more)
     loaded->items = more;
@@ -31,11 +46,17 @@ es_code_t es_dataset_cache_add(es_dataset_cache_t *loaded, const es_point_t *poi
     es_out_of_memory(status, "run", "the list of datasets");
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   es_dataset_cache_item_t *item = &loaded->items[loaded->n];
-  *item = (es_dataset_cache_item_t){spec_of(loaded, point), point->resolution, NULL};
-  const bool stream = loaded->stream && es_dataset_streams(&point->dataset);
-  ES_TRY((stream ? es_dataset_stream : es_dataset_load)(&item->dataset, &point->dataset, point->resolution,
-                                                        MPI_COMM_WORLD, status));
+  *item = (es_dataset_cache_item_t){spec_of(loaded, spec->name), resolution, NULL};
+  const bool stream = loaded->stream && es_dataset_streams(spec);
+  ES_TRY((stream ? es_dataset_stream : es_dataset_load)(&item->dataset, spec, resolution, MPI_COMM_WORLD, status));
   loaded->n++;
+  return ES_OK;
+}
+
+es_code_t es_dataset_cache_add(es_dataset_cache_t *loaded, const es_point_t *point, es_status_t *status) {
+  ES_TRY(add(loaded, &point->dataset, point->resolution, status));
+  for (int i = 0; has_others(point) && i < point->probe.n_datasets; i++)
+    ES_TRY(add(loaded, point->probe.datasets[i].spec, point->resolution, status));
   return ES_OK;
 }
 
@@ -59,6 +80,21 @@ static es_code_t know_fingerprint(const es_dataset_cache_t *loaded, int spec, ch
   return ES_OK;
 }
 
+/* Fingerprint of all datasets of a point. */
+static es_code_t chain_fingerprints(const es_dataset_cache_t *loaded, const es_point_t *point, char known[][ES_ID_SIZE],
+                                    char out[ES_ID_SIZE], es_status_t *status) {
+  const char *others[ES_PROBE_DATASETS_MAX];
+  const int own = spec_of(loaded, point->dataset.name), n = has_others(point) ? point->probe.n_datasets : 0;
+  ES_TRY(know_fingerprint(loaded, own, known, status));
+  for (int i = 0; i < n; i++) {
+    const int spec = spec_of(loaded, point->probe.datasets[i].spec->name);
+    ES_TRY(know_fingerprint(loaded, spec, known, status));
+    others[i] = known[spec];
+  }
+  es_dataset_chain_fingerprints(out, known[own], others, n);
+  return ES_OK;
+}
+
 /* Checks that the result of one point, if it exists, was made from the same data. */
 static es_code_t check_point(const es_dataset_cache_t *loaded, int64_t index, const es_known_t *result,
                              char known[][ES_ID_SIZE], es_status_t *status) {
@@ -70,17 +106,17 @@ static es_code_t check_point(const es_dataset_cache_t *loaded, int64_t index, co
   es_results_compare(loaded->plan, index, &summary);
   if (summary.outcome == ES_OUTCOME_UNFIT) return es_fail(status, ES_INPUT, "run", "%s: %s", path, summary.reason);
   if (!es_outcome_is_sound(summary.outcome)) return ES_OK;
-  const int spec = spec_of(loaded, &point);
-  ES_TRY(know_fingerprint(loaded, spec, known, status));
-  char now[ES_ID_SIZE];
+  char now[ES_ID_SIZE], data[ES_ID_SIZE];
   const bool weights = point.source == ES_SOURCE_CHECKPOINT;
-  memcpy(now, known[spec], sizeof now);
-  if (weights) ES_TRY(es_weights_fingerprint(&point, known[spec], now, NULL, status));
+  ES_TRY(chain_fingerprints(loaded, &point, known, data, status));
+  memcpy(now, data, sizeof now);
+  if (weights) ES_TRY(es_weights_fingerprint(&point, data, now, NULL, status));
   if (strcmp(summary.fingerprint, now) == 0) return ES_OK;
   return es_fail(status, ES_INPUT, "run",
-                 "%s: was measured on other data (fingerprint %s, but the dataset %s%s now has %s); use another "
+                 "%s: was measured on other data (fingerprint %s, but the dataset %s%s%s now has %s); use another "
                  "--output, or remove this result",
-                 path, summary.fingerprint, point.dataset.name, weights ? " with these weights" : "", now);
+                 path, summary.fingerprint, point.dataset.name, has_others(&point) ? " and probe.datasets" : "",
+                 weights ? " with these weights" : "", now);
 }
 
 es_code_t es_dataset_cache_check(const es_dataset_cache_t *loaded, const es_selection_t *selection,

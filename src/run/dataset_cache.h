@@ -18,11 +18,13 @@ typedef struct es_dataset_cache {
   es_dataset_cache_item_t *items; /* owned */
 } es_dataset_cache_t;
 
-/* Loads the dataset of a point, one copy per node, unless it is loaded already. Collective over MPI_COMM_WORLD; all
+/* Loads the datasets of a point, one copy per node, unless they are loaded already. Collective over MPI_COMM_WORLD; all
  * ranks return the same code; codes as es_dataset_load. */
 es_code_t es_dataset_cache_add(es_dataset_cache_t *loaded, const es_point_t *point, es_status_t *status);
-/* Returns the dataset of a point, or NULL. Borrowed. */
-es_dataset_t *es_dataset_cache_find(const es_dataset_cache_t *loaded, const es_point_t *point);
+/* Returns the dataset of a point, and those of its probe.datasets in `others` if it has probes; NULL for one that is
+ * not loaded. Borrowed. */
+es_dataset_t *es_dataset_cache_find(const es_dataset_cache_t *loaded, const es_point_t *point,
+                                    const es_dataset_t *others[ES_PROBE_DATASETS_MAX]);
 
 /* Checks that all existing results of the selection fit the job and were made from the data of this run, also results
  * that this run does not touch: otherwise a user who runs a job again could mistake results of other data for its own.

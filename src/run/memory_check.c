@@ -32,19 +32,19 @@ typedef struct images {
 
 /* With `stream`, a dataset that supports it stays in its file; each rank then needs two open files with their HDF5
  * caches, one stored image and one resized image. */
-static void add_images(images_t *images, const es_point_t *point, const es_dataset_info_t *info, int here, bool stream,
-                       int64_t bytes) {
+static void add_images(images_t *images, const es_dataset_spec_t *spec, const es_dataset_info_t *info,
+                       int32_t resolution, int here, bool stream) {
   const int64_t stored = (int64_t)info->height * info->width * info->channels;
-  const int64_t wanted = (int64_t)point->resolution * point->resolution * info->channels;
+  const int64_t wanted = (int64_t)resolution * resolution * info->channels;
   for (int i = 0; i < images->n; i++) {
-    if (images->seen[i].resolution == point->resolution && strcmp(images->seen[i].name, point->dataset.name) == 0)
-      return;
+    if (images->seen[i].resolution == resolution && strcmp(images->seen[i].name, spec->name) == 0) return;
   }
   if (images->n < (int)(sizeof images->seen / sizeof *images->seen)) { /* any more are counted repeatedly */
-    memcpy(images->seen[images->n].name, point->dataset.name, sizeof images->seen->name);
-    images->seen[images->n++].resolution = point->resolution;
+    memcpy(images->seen[images->n].name, spec->name, sizeof images->seen->name);
+    images->seen[images->n++].resolution = resolution;
   }
-  images->bytes += stream && es_dataset_streams(&point->dataset) ? here * ((4 << 20) + 8 * stored + wanted) : bytes;
+  images->bytes += stream && es_dataset_streams(spec) ? here * ((4 << 20) + 8 * stored + wanted)
+                                                      : es_dataset_bytes(info, resolution);
 }
 
 /* Bytes needed on the node at `ranks` ranks per point: the points that need most memory, one per group, and the images.
@@ -64,7 +64,11 @@ static int64_t node_need(const check_t *c, int ranks, bool stream, int64_t *larg
       return -1;
     }
     needs[i] = prediction.need.rank;
-    add_images(&images, &point, info, c->here, stream, prediction.need.shared);
+    add_images(&images, &point.dataset, info, point.resolution, c->here, stream);
+    for (int k = 0; k < point.probe.n_datasets; k++) {
+      const es_dataset_spec_t *other = point.probe.datasets[k].spec;
+      add_images(&images, other, es_plan_info_of(c->plan, other->name), point.resolution, c->here, stream);
+    }
     if (needs[i] > needs[*largest]) *largest = i;
   }
   qsort(needs, (size_t)c->n, sizeof *needs, descending);

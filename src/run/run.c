@@ -411,9 +411,11 @@ static es_code_t run_points(run_t *run, es_status_t *status) {
     run->point = &point;
     pipeline.until = run->until[place_of(run, index)];
     const double start = es_clock();
-    es_pipeline_point(&pipeline, &point, es_grid_id(out->plan.grid, index),
-                      !es_source_has_network(point.source) ? NULL : es_dataset_cache_find(&run->datasets, &point),
-                      &own);
+    const bool network = es_source_has_network(point.source);
+    const es_dataset_t *others[ES_PROBE_DATASETS_MAX] = {0},
+                       *dataset = network ? es_dataset_cache_find(&run->datasets, &point, others) : NULL;
+    pipeline.probe_datasets = others;
+    es_pipeline_point(&pipeline, &point, es_grid_id(out->plan.grid, index), dataset, &own);
     run->point = NULL;
     note_outcome(run, &pipeline, index, &point, &own);
     if (pipeline.share > 0.0)

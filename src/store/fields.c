@@ -20,6 +20,7 @@
 #define SPLIT_EPOCH_LAYER_DELTA     DIMENSIONS4(SPLIT, EPOCH, LAYER, DELTA)
 #define SPLIT_EPOCH_LAYER_COMPONENT DIMENSIONS4(SPLIT, EPOCH, LAYER, COMPONENT)
 #define PROBE_LAYER                 DIMENSIONS2(PROBE_EPOCH, LAYER)
+#define PROBE_DATASET_LAYER         DIMENSIONS3(PROBE_DATASET, PROBE_EPOCH, LAYER)
 #define EPOCH_LAYER                 DIMENSIONS2(EPOCH, LAYER)
 #define REFERENCE_SPLIT_EPOCH_DELTA DIMENSIONS4(REFERENCE, SPLIT, EPOCH, DELTA)
 
@@ -146,7 +147,24 @@ static const es_field_info_t FIELDS[ES_FIELDS] = {
           DIMENSIONS3(L2, PROBE_EPOCH, LAYER)),
     FIELD(PROBE_PATH_CONVERGED, "probe_path_converged", PROBE_PATH, U8, "1",
           "fit of a probe of this strength without these samples that reached the tolerance",
-          DIMENSIONS3(L2, PROBE_EPOCH, LAYER), .flag_meanings = "no yes", .unmeasured = 255)};
+          DIMENSIONS3(L2, PROBE_EPOCH, LAYER), .flag_meanings = "no yes", .unmeasured = 255),
+    FIELD(PROBE_DATASET_CLASSES, "probe_dataset_classes", PROBE_DATASETS, I32, "1",
+          "number of classes of the other dataset", DIMENSIONS1(PROBE_DATASET)),
+    FIELD(PROBE_DATASET_ACCURACY, "probe_dataset_accuracy", PROBE_DATASETS, F64, "1",
+          "accuracy of a logistic regression on the output of the layer, on another dataset than that of the network",
+          DIMENSIONS4(PROBE_DATASET, SPLIT, PROBE_EPOCH, LAYER)),
+    FIELD(PROBE_DATASET_OBJECTIVE, "probe_dataset_objective", PROBE_DATASETS, F64, "1",
+          "objective at the end of the fit to the other dataset: sum of the losses of the probe, plus the penalty",
+          PROBE_DATASET_LAYER),
+    FIELD(PROBE_DATASET_GRADIENT_NORM, "probe_dataset_gradient_norm", PROBE_DATASETS, F64, "1",
+          "norm of the gradient of the objective at the end of the fit to the other dataset", PROBE_DATASET_LAYER),
+    FIELD(PROBE_DATASET_ITERATIONS, "probe_dataset_iterations", PROBE_DATASETS, I32, "1",
+          "iterations of the fit to the other dataset", PROBE_DATASET_LAYER),
+    FIELD(PROBE_DATASET_CONVERGED, "probe_dataset_converged", PROBE_DATASETS, U8, "1",
+          "fit to the other dataset that reached the tolerance", PROBE_DATASET_LAYER, .flag_meanings = "no yes",
+          .unmeasured = 255),
+    FIELD(PROBE_DATASET_L2, "probe_dataset_l2", PROBE_DATASETS_PATH, F64, "1",
+          "strength of the regularisation of the probe of the other dataset", PROBE_DATASET_LAYER)};
 
 /* Larger extents count as damage, so that a damaged file cannot make us allocate too much. */
 enum {
@@ -176,6 +194,8 @@ static const es_dimension_info_t DIMENSION[ES_DIMENSIONS] = {
     [ES_DIM_FEATURE] = {"feature", "index of the feature within the layer", ES_TYPE_I32, COMPONENTS_MAX, NULL},
     [ES_DIM_STEP] = {"step", "number of training steps; 0 is the initial network", ES_TYPE_I32, STEPS_MAX, NULL},
     [ES_DIM_L2] = {"l2", "strength of the regularisation of a probe", ES_TYPE_F64, ES_L2_MAX, NULL},
+    [ES_DIM_PROBE_DATASET] = {"probe_dataset", "other dataset on which probes were fitted and tested", ES_TYPE_STRING,
+                              ES_PROBE_DATASETS_MAX, NULL},
 };
 
 const es_field_info_t *es_field_info(es_field_t field) {

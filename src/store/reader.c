@@ -148,6 +148,9 @@ static es_code_t read_coordinate(es_reader_t *reader, es_dimension_t dimension, 
   if (dimension == ES_DIM_LAYER)
     return read_strings(reader, object, info->name, (size_t)count, result->layers[0].name, sizeof *result->layers,
                         ES_NAME_MAX);
+  if (dimension == ES_DIM_PROBE_DATASET)
+    return read_strings(reader, object, info->name, (size_t)count, result->probe_dataset[0],
+                        sizeof *result->probe_dataset, ES_NAME_MAX);
   if (info->type == ES_TYPE_STRING) return check_words(reader, dimension, object);
   if (!es_dimension_has_values(dimension)) return ES_OK;
   ES_TRY(read_numbers(reader, object, info->name, info->type, es_result_coordinates(result, dimension)));

@@ -114,6 +114,7 @@ static void choose_extents(const es_result_shape_t *shape, const bool groups[ES_
       [ES_DIM_FEATURE] = widest,
       [ES_DIM_STEP] = shape->n_steps,
       [ES_DIM_L2] = shape->point->probe.n_path,
+      [ES_DIM_PROBE_DATASET] = shape->point->probe.n_datasets,
   };
   for (int i = 0; i < ES_DIMENSIONS; i++) {
     extent[i] = es_dimension_is_used((es_dimension_t)i, groups) ? all[i] : 0;
@@ -137,6 +138,8 @@ static void fill_coordinates(es_result_t *result, const es_result_shape_t *shape
   memcpy(result->layers, shape->layers, (size_t)shape->n_layers * sizeof *result->layers);
   memcpy(result->delta, shape->point->measure.delta, (size_t)shape->point->measure.n_deltas * sizeof *result->delta);
   memcpy(result->l2, shape->point->probe.path, sizeof result->l2);
+  for (int i = 0; i < shape->point->probe.n_datasets; i++)
+    memcpy(result->probe_dataset[i], shape->point->probe.datasets[i].spec->name, ES_NAME_MAX);
   es_result_count_widths(result);
 }
 
@@ -152,6 +155,9 @@ static bool has_confusion(const es_result_shape_t *shape) {
 
 es_code_t es_result_create(es_result_t **out, const es_result_shape_t *shape, es_status_t *status) {
   int64_t extent[ES_DIMENSIONS];
+  const es_probe_settings_t *probe = &shape->point->probe;
+  const bool path = shape->n_probe_epochs > 0 && probe->n_path > 0;
+  const bool others = shape->n_probe_epochs > 0 && probe->n_datasets > 0;
   const bool groups[ES_FIELD_GROUPS] = {[ES_GROUP_CORE] = true,
                                         [ES_GROUP_RECALL] = has_recall(shape),
                                         [ES_GROUP_CONFUSION] = has_confusion(shape),
@@ -166,8 +172,9 @@ es_code_t es_result_create(es_result_t **out, const es_result_shape_t *shape, es
                                         [ES_GROUP_UNITS] = shape->units,
                                         [ES_GROUP_GRADIENTS] = shape->gradients,
                                         [ES_GROUP_STEPS] = shape->n_steps > 0,
-                                        [ES_GROUP_PROBE_PATH] =
-                                            shape->n_probe_epochs > 0 && shape->point->probe.n_path > 0};
+                                        [ES_GROUP_PROBE_PATH] = path,
+                                        [ES_GROUP_PROBE_DATASETS] = others,
+                                        [ES_GROUP_PROBE_DATASETS_PATH] = others && path};
   *out = NULL;
   assert(shape->point->measure.n_deltas <= ES_DELTAS_MAX);
   if (shape->n_layers < 1) {
@@ -190,6 +197,8 @@ es_code_t es_result_create(es_result_t **out, const es_result_shape_t *shape, es
   fill_layers(result);
   for (int64_t i = 0; i < shape->n_steps; i++)
     ((double *)result->data[ES_FIELD_STEP_EPOCH])[i] = (double)shape->steps[i] / (double)shape->steps_of_epoch;
+  for (int i = 0; others && i < probe->n_datasets; i++)
+    ((int32_t *)result->data[ES_FIELD_PROBE_DATASET_CLASSES])[i] = probe->datasets[i].classes;
   *out = result;
   return ES_OK;
 }
@@ -369,6 +378,7 @@ double es_result_coordinate(const es_result_t *result, es_dimension_t dimension,
 
 const char *es_result_word(const es_result_t *result, es_dimension_t dimension, int64_t index, char out[ES_NAME_MAX]) {
   if (dimension == ES_DIM_LAYER) return result->layers[index].name;
+  if (dimension == ES_DIM_PROBE_DATASET) return result->probe_dataset[index];
   if (dimension == ES_DIM_LAYER_OR_ALL) return index == 0 ? "all" : result->layers[index - 1].name;
   return es_dimension_word(dimension, index, out);
 }

@@ -16,6 +16,7 @@ struct es_result {
   size_t *widths, *squares;     /* extent[ES_DIM_LAYER] + 1: sums of the widths, and of their squares, of all earlier
                                  * layers: offsets in packed fields */
   double delta[ES_DELTAS_MAX], l2[ES_L2_MAX];
+  char probe_dataset[ES_PROBE_DATASETS_MAX][ES_NAME_MAX];
   void *data[ES_FIELDS]; /* owned; NULL for fields that the result lacks or that were not requested */
   char *text[ES_FIELDS]; /* owned; text of string fields that were read from a file, else NULL */
 };

@@ -4,8 +4,8 @@
 #include <string.h>
 
 /* Both formats have the same columns: the axes of the point, the indices of the row, and every variable that was read
- * (es_result_show lists the others), repeated along dimensions that it lacks. Fields of several references or
- * projections have a column for each. Fields of probes are empty in epochs without probes. */
+ * (es_result_show lists the others), repeated along dimensions that it lacks. Fields of several references,
+ * projections, strengths or datasets have a column for each. Fields of probes are empty in epochs without probes. */
 
 /* One column of numbers. */
 typedef struct column {
@@ -26,6 +26,7 @@ static bool next_column(const es_result_t *result, column_t *column) {
   if (es_field_has(column->field, ES_DIM_REFERENCE)) column->dimension = ES_DIM_REFERENCE;
   if (es_field_has(column->field, ES_DIM_PROJECTION)) column->dimension = ES_DIM_PROJECTION;
   if (es_field_has(column->field, ES_DIM_L2)) column->dimension = ES_DIM_L2;
+  if (es_field_has(column->field, ES_DIM_PROBE_DATASET)) column->dimension = ES_DIM_PROBE_DATASET;
   return true;
 }
 
@@ -45,7 +46,7 @@ static const char *column_name(const es_result_t *result, const column_t *column
   else if (column->dimension == ES_DIM_L2)
     snprintf(out, 2 * ES_NAME_MAX, "%s_%s", name, es_text_double(result->l2[column->index], word));
   else
-    snprintf(out, 2 * ES_NAME_MAX, "%s_%s", name, es_dimension_word(column->dimension, column->index, word));
+    snprintf(out, 2 * ES_NAME_MAX, "%s_%s", name, es_result_word(result, column->dimension, column->index, word));
   return out;
 }
 
@@ -182,7 +183,8 @@ static void show_csv(es_text_t *out, const es_reader_t *reader, range_t deltas) 
   es_text_append(out, ",%s,layer,delta", is_of_steps(reader->result) ? "step" : "split,epoch");
   for (column_t column = before_first; next_column(reader->result, &column);) {
     char heading[2 * ES_NAME_MAX];
-    es_text_append(out, ",%s", column_name(reader->result, &column, heading));
+    es_text_append(out, ",");
+    es_text_append_csv(out, column_name(reader->result, &column, heading));
   }
   es_text_append(out, "\n");
   for_each_row(out, reader, deltas, csv_row);
@@ -204,7 +206,9 @@ static void json_row(es_text_t *out, const es_reader_t *reader, const int64_t at
   for (column_t column = before_first; next_column(result, &column);) {
     char heading[2 * ES_NAME_MAX];
     size_t index;
-    es_text_append(out, ", \"%s\": ", column_name(result, &column, heading));
+    es_text_append(out, ", ");
+    es_text_append_quoted(out, column_name(result, &column, heading));
+    es_text_append(out, ": ");
     if (find_cell(result, &column, at, &index))
       append_value(out, result, column.field, index, true);
     else

@@ -35,16 +35,18 @@ static int64_t classes_of(const es_trainer_t *t) {
 
 static es_code_t build(es_trainer_t *t, es_status_t *status) {
   const es_trainer_setup_t *p = &t->setup;
-  const int64_t batch = p->point->train.batch, train = p->samples[ES_TRAIN]->n, eval = p->samples[ES_EVAL]->n;
-  int64_t batches[2 * ES_SPLITS + 1]; /* sizes that occur: full batches, and shorter last ones of splits and the part */
+  const int64_t batch = p->point->train.batch;
+  enum { SETS = ES_SPLITS * (1 + ES_PROBE_DATASETS_MAX) };
+  int64_t batches[2 * SETS + 1], most = 0; /* sizes that occur: full batches, and shorter last ones of sets and part */
   int n = 0;
   if (p->part % batch) batches[n++] = p->part % batch;
-  for (int split = 0; split < ES_SPLITS; split++) {
-    const int64_t samples = p->samples[split]->n;
+  for (int set = 0; set < ES_SPLITS + p->n_others; set++) {
+    const int64_t samples = set < ES_SPLITS ? p->samples[set]->n : p->others[set - ES_SPLITS];
     if (samples >= batch) batches[n++] = batch;
     if (samples % batch) batches[n++] = samples % batch;
+    if (samples > most) most = samples;
   }
-  t->order = es_allocate((size_t)(train > eval ? train : eval), sizeof *t->order);
+  t->order = es_allocate((size_t)most, sizeof *t->order);
   t->labels = es_allocate((size_t)batch, sizeof *t->labels);
   t->confusion = es_allocate_zero((size_t)(classes_of(t) * classes_of(t)), sizeof *t->confusion);
   if (!t->order || !t->labels || !t->confusion) return es_out_of_memory(status, "train", "the order of the samples");
@@ -121,12 +123,13 @@ static double matthews(const int64_t *c, int64_t classes) {
 
 /* Sums over the batches of an epoch, and the settings of the loop. */
 typedef struct epoch {
-  es_split_t split;
-  int64_t n; /* samples */
+  const es_samples_t *samples; /* of which n run */
+  int64_t n;
   const int32_t *order;
   int64_t *confusion; /* or NULL */
   int32_t number;
   bool training;
+  bool unlabelled; /* the labels are not those of the network: its loss means nothing */
   const es_observer_t *observer;
   es_augment_t augment;
   double rate;
@@ -161,10 +164,10 @@ static es_code_t agree_on_images(const es_trainer_t *t, const es_samples_t *samp
 /* Runs one batch: forward; in training also backward and update. */
 static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t first, int64_t n, es_status_t *status) {
   const es_trainer_setup_t *p = &t->setup;
-  const es_samples_t *samples = p->samples[e->split];
+  const es_samples_t *samples = e->samples;
   const int64_t step = (int64_t)(e->number - 1) * es_trainer_batches(t) + index;
   batch_t batch = {samples, e->order + first, e->training ? &e->augment : NULL};
-  for (int64_t i = 0; i < n; i++) t->labels[i] = samples->label[batch.positions[i]];
+  for (int64_t i = 0; i < n; i++) t->labels[i] = e->unlabelled ? 0 : samples->label[batch.positions[i]];
   const es_pass_t pass = {.n = n,
                           .training = e->training,
                           .seed = p->point->seed,
@@ -179,7 +182,7 @@ static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t f
   es_model_forward(t->model, &pass, signal_of(t, samples), &loss);
   if (loss.signal >= lost) return agree_on_images(t, samples, status);
   if (loss.signal > 0.0) return es_fail(status, ES_STOPPED, "train", "stopped in epoch %d", e->number);
-  if (!isfinite(loss.loss)) return diverged(t, e, &pass, index, status);
+  if (!isfinite(loss.loss) && !e->unlabelled) return diverged(t, e, &pass, index, status);
   if (e->observer && p->after_forward) ES_TRY(p->after_forward(p->after_context, status));
   e->sum.loss += loss.loss;
   e->sum.correct += loss.correct;
@@ -204,8 +207,8 @@ static es_code_t run_epoch(es_trainer_t *t, epoch_t *e, es_epoch_stats_t *stats,
   if (e->confusion) memset(e->confusion, 0, (size_t)(classes * classes) * sizeof *e->confusion);
   for (int64_t first = 0; first < n; first += batch)
     ES_TRY(run_batch(t, e, first / batch, first, n - first < batch ? n - first : batch, status));
-  if (es_dataset_is_streamed(p->samples[e->split]->dataset)) /* failures of the last batch */
-    ES_TRY(agree_on_images(t, p->samples[e->split], status));
+  if (es_dataset_is_streamed(e->samples->dataset)) /* failures of the last batch */
+    ES_TRY(agree_on_images(t, e->samples, status));
   if (e->confusion && p->group->size > 1)
     ES_MPI(MPI_Allreduce(MPI_IN_PLACE, e->confusion, (int)(classes * classes), MPI_INT64_T, MPI_SUM, p->group->comm));
   *stats = (es_epoch_stats_t){.loss = e->sum.loss / (double)n,
@@ -222,7 +225,7 @@ es_code_t es_trainer_epoch(es_trainer_t *t, int32_t number, const es_observer_t 
                            es_status_t *status) {
   const es_point_t *point = t->setup.point;
   const int64_t n = t->setup.samples[ES_TRAIN]->n;
-  epoch_t e = {.split = ES_TRAIN,
+  epoch_t e = {.samples = t->setup.samples[ES_TRAIN],
                .n = n,
                .order = t->order,
                .confusion = t->confusion,
@@ -244,23 +247,36 @@ static es_code_t evaluate(es_trainer_t *t, epoch_t *e, es_epoch_stats_t *stats, 
   return run_epoch(t, e, stats, status);
 }
 
+/* All samples of a set, in file order. */
+static epoch_t all_of(es_trainer_t *t, const es_samples_t *samples, int32_t number, const es_observer_t *observer) {
+  for (int64_t i = 0; i < samples->n; i++) t->order[i] = (int32_t)i;
+  return (epoch_t){.samples = samples, .n = samples->n, .order = t->order, .number = number, .observer = observer};
+}
+
 es_code_t es_trainer_evaluate(es_trainer_t *t, es_split_t split, int32_t number, const es_observer_t *observer,
                               es_epoch_stats_t *stats, es_status_t *status) {
-  const int64_t n = t->setup.samples[split]->n;
-  for (int64_t i = 0; i < n; i++) t->order[i] = (int32_t)i;
-  return evaluate(
-      t,
-      &(epoch_t){
-          .split = split, .n = n, .order = t->order, .confusion = t->confusion, .number = number, .observer = observer},
-      stats, status);
+  epoch_t e = all_of(t, t->setup.samples[split], number, observer);
+  e.confusion = t->confusion;
+  return evaluate(t, &e, stats, status);
+}
+
+es_code_t es_trainer_show(es_trainer_t *t, const es_samples_t *samples, int32_t number, const es_observer_t *observer,
+                          es_status_t *status) {
+  es_epoch_stats_t stats;
+  epoch_t e = all_of(t, samples, number, observer);
+  e.unlabelled = true;
+  return evaluate(t, &e, &stats, status);
 }
 
 es_code_t es_trainer_evaluate_part(es_trainer_t *t, const es_trainer_part_t *part, int32_t number,
                                    const es_observer_t *observer, es_epoch_stats_t *stats, es_status_t *status) {
-  return evaluate(
-      t,
-      &(epoch_t){.split = part->split, .n = part->n, .order = part->positions, .number = number, .observer = observer},
-      stats, status);
+  return evaluate(t,
+                  &(epoch_t){.samples = t->setup.samples[part->split],
+                             .n = part->n,
+                             .order = part->positions,
+                             .number = number,
+                             .observer = observer},
+                  stats, status);
 }
 
 void es_trainer_observe(es_trainer_t *t, int32_t epoch, const es_epoch_stats_t *eval) {
