@@ -365,6 +365,11 @@ typedef struct es_probe_settings {
   es_probe_dataset_t datasets[ES_PROBE_DATASETS_MAX];
 } es_probe_settings_t;
 
+/** Number of other datasets that are used: none without probes. */
+static inline int32_t es_probe_others(const es_probe_settings_t *probe) {
+  return probe->epochs.kind != ES_EPOCHS_NONE ? probe->n_datasets : 0;
+}
+
 typedef enum es_keep { ES_KEEP_NONE, ES_KEEP_LAST, ES_KEEP_ALL, ES_KEEPS } es_keep_t;
 
 typedef struct es_checkpoint_settings {

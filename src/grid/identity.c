@@ -150,8 +150,7 @@ static void add_settings(uint64_t *hash, const es_point_t *point, const char *se
 
 /* Other datasets of probes: their names are settings, which say what results call them. */
 static void add_probe_datasets(uint64_t *hash, const es_point_t *point) {
-  if (point->probe.epochs.kind == ES_EPOCHS_NONE) return;
-  for (int i = 0; i < point->probe.n_datasets; i++) add_dataset(hash, point->probe.datasets[i].spec);
+  for (int i = 0; i < es_probe_others(&point->probe); i++) add_dataset(hash, point->probe.datasets[i].spec);
 }
 
 void es_point_id(const es_point_t *point, char out[ES_ID_SIZE]) {

@@ -40,12 +40,14 @@ static es_code_t create_result(es_network_source_t *s, es_status_t *status) {
   return status->code;
 }
 
+static const es_other_runner_t runner;
+
 /* Steps that each rank takes alone; the caller then calls es_agree. */
 static es_code_t open_locally(es_network_source_t *s, const es_dataset_t *dataset, es_status_t *status) {
   const es_context_t *c = s->base.context;
   for (int split = 0; split < ES_SPLITS; split++)
     ES_TRY(es_samples_select(&s->samples[split], dataset, c->point, (es_split_t)split, status));
-  ES_TRY(es_other_sources_create(s, status));
+  ES_TRY(es_other_sources_create(&s->base, &runner, status));
   ES_TRY(es_graph_create(&s->graph, c->point, status));
   ES_TRY(es_capture_create(&s->capture, s->graph, &c->point->measure, &c->group, status));
   s->active = s->capture;
@@ -95,9 +97,9 @@ es_code_t es_network_source_open(es_network_source_t *s, es_context_t *c, const 
   c->group.watch = &c->settings->watch;
   open_locally(s, dataset, status);
   ES_TRY(es_agree(c->group.comm, status));
-  es_other_sources_fingerprint(s, dataset, s->data);
+  es_other_sources_fingerprint(&s->base, dataset, s->data);
   int64_t others[ES_SPLITS * ES_PROBE_DATASETS_MAX];
-  es_other_sources_count(s, others);
+  es_other_sources_count(&s->base, others);
   const es_trainer_setup_t setup = {.point = c->point,
                                     .graph = s->graph,
                                     .group = &c->group,
@@ -136,7 +138,7 @@ void es_network_source_close(es_network_source_t *s) {
   es_stepper_destroy(s->stepper);
   es_capture_destroy(s->capture);
   es_graph_destroy(s->graph);
-  es_other_sources_destroy(s);
+  es_other_sources_destroy(&s->base);
   for (int split = 0; split < ES_SPLITS; split++) es_samples_destroy(&s->samples[split]);
 }
 
@@ -333,8 +335,10 @@ static es_code_t reduce(es_point_source_t *source, int layer, es_reduced_t *out,
 
 /* ---- passes in inference mode ---- */
 
-es_code_t es_network_source_list(const es_network_source_t *s, const es_samples_t *samples, es_visit_samples_t *out,
-                                 es_status_t *status) {
+/* Lists the samples of a set as a visit shows them. */
+static es_code_t list_set(const es_point_source_t *source, const es_samples_t *samples, es_visit_samples_t *out,
+                          es_status_t *status) {
+  const es_network_source_t *s = (const es_network_source_t *)source;
   const es_group_t *group = &s->base.context->group;
   const int64_t batch = s->base.context->point->train.batch, n = pass_samples(s, samples);
   int64_t at = 0, first, count;
@@ -354,8 +358,7 @@ es_code_t es_network_source_list(const es_network_source_t *s, const es_samples_
 
 static es_code_t list_samples(es_point_source_t *source, es_split_t split, ES_UNUSED int32_t epoch,
                               es_visit_samples_t *out, es_status_t *status) {
-  const es_network_source_t *s = (const es_network_source_t *)source;
-  return es_network_source_list(s, &s->samples[split], out, status);
+  return list_set(source, &((const es_network_source_t *)source)->samples[split], out, status);
 }
 
 static es_shape_t shape(const es_point_source_t *source, int layer) {
@@ -370,12 +373,14 @@ static es_code_t visit(es_point_source_t *source, es_split_t split, int32_t epoc
                         &stats, status);
 }
 
-es_code_t es_network_source_show(es_network_source_t *s, const es_samples_t *samples, int32_t epoch, int first, int n,
-                                 const es_visitor_t *visitor, es_status_t *status) {
+static es_code_t show_set(es_point_source_t *source, const es_samples_t *samples, int32_t epoch, int first, int n,
+                          const es_visitor_t *visitor, es_status_t *status) {
   visit_t v = {.visitor = visitor, .first = first, .n = n};
-  const int32_t number = es_result_epoch(s->base.context->result, epoch);
-  return evaluate_split(s, samples->split, samples, number, &v, NULL, status);
+  const int32_t number = es_result_epoch(source->context->result, epoch);
+  return evaluate_split((es_network_source_t *)source, samples->split, samples, number, &v, NULL, status);
 }
+
+static const es_other_runner_t runner = {list_set, show_set};
 
 /* State of an evaluation with edited outputs. */
 typedef struct edit {
@@ -431,7 +436,7 @@ int64_t es_network_source_bytes(const es_forecast_t *f, int ranks) {
   if (model == 0 || capture == 0 || steps < 0) return 0; /* out of memory for the forecast */
   const int64_t state = 4 * (graph->parameter_count * (1 + moments) + graph->buffer_count);
   int64_t samples = 12 * (f->samples[ES_TRAIN] + f->samples[ES_EVAL]);
-  for (int i = 0; i < point->probe.n_datasets; i++)
+  for (int i = 0; i < es_probe_others(&point->probe); i++)
     samples += 12 * (point->probe.datasets[i].samples[ES_TRAIN] + point->probe.datasets[i].samples[ES_EVAL]);
   int64_t kernels = 0;
   for (int32_t i = 0; i < graph->n_nodes; i++) kernels += es_node_is_layer(&graph->nodes[i]) ? kernel_bytes : 0;

@@ -27,13 +27,6 @@ es_code_t es_network_source_open(es_network_source_t *s, es_context_t *c, const 
 /* Frees everything except `s` itself. */
 void es_network_source_close(es_network_source_t *s);
 
-/* Lists the samples of a set as a visit shows them. Not collective. */
-es_code_t es_network_source_list(const es_network_source_t *s, const es_samples_t *samples, es_visit_samples_t *out,
-                                 es_status_t *status);
-/* As es_source_passes_t.visit, for samples of another dataset. */
-es_code_t es_network_source_show(es_network_source_t *s, const es_samples_t *samples, int32_t epoch, int first, int n,
-                                 const es_visitor_t *visitor, es_status_t *status);
-
 /* Members for es_source_class_t. */
 extern const es_source_passes_t es_network_source_passes;
 int64_t es_network_source_bytes(const es_forecast_t *forecast, int ranks);

@@ -16,7 +16,7 @@ es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, cons
     *out = (es_memory_need_t){.rank = es_forecast_bytes(&forecast, ranks),
                               .shared = es_dataset_bytes(info, point->resolution),
                               .features = es_forecast_features(&forecast)};
-    for (int i = 0; i < point->probe.n_datasets; i++) {
+    for (int i = 0; i < es_probe_others(&point->probe); i++) {
       const es_probe_dataset_t *other = &point->probe.datasets[i];
       if (strcmp(other->spec->name, point->dataset.name) != 0) out->shared += other->images;
     }

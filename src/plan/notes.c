@@ -69,13 +69,26 @@ static void note_limit(notes_t *notes, const es_point_t *point, const es_dataset
       point->dataset.name, (long long)n, split_name, scarce, (long long)used);
 }
 
+/* Notes limits of a dataset, and of the probes that are fitted to it. */
+static void note_dataset(notes_t *notes, const es_point_t *point, const es_dataset_info_t *info) {
+  note_limit(notes, point, info, ES_TRAIN, "limit.train", point->dataset.limit[ES_TRAIN], false);
+  note_limit(notes, point, info, ES_EVAL, "limit.eval", point->dataset.limit[ES_EVAL], false);
+  if (point->probe.epochs.kind == ES_EPOCHS_NONE) return;
+  note_limit(notes, point, info, ES_TRAIN, "probe.samples", point->probe.samples, true);
+  if (point->probe.samples > 0 && point->probe.samples < point->classes)
+    add(notes, 0, "probe.samples is %lld, but dataset %s has %d classes: probes know only the first %lld of them",
+        (long long)point->probe.samples, point->dataset.name, point->classes, (long long)point->probe.samples);
+}
+
 static void note_limits(notes_t *notes, const es_point_t *point, const es_dataset_info_t *info) {
   const es_measure_settings_t *m = &point->measure;
   const int64_t eval = es_point_samples(point, info, ES_EVAL);
-  note_limit(notes, point, info, ES_TRAIN, "limit.train", point->dataset.limit[ES_TRAIN], false);
-  note_limit(notes, point, info, ES_EVAL, "limit.eval", point->dataset.limit[ES_EVAL], false);
-  if (point->probe.epochs.kind != ES_EPOCHS_NONE)
-    note_limit(notes, point, info, ES_TRAIN, "probe.samples", point->probe.samples, true);
+  note_dataset(notes, point, info);
+  for (int i = 0; i < es_probe_others(&point->probe); i++) {
+    es_point_t other;
+    es_point_of_probe(&other, point, i);
+    note_dataset(notes, &other, es_plan_info_of(notes->plan, other.dataset.name));
+  }
   if (m->steps.kind != ES_STEPS_NONE)
     note_limit(notes, point, info, ES_EVAL, "measure.step_samples", m->steps.samples, true);
   if (m->similarity == ES_ON && m->similarity_samples > eval &&

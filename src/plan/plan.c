@@ -122,7 +122,7 @@ static es_code_t inspect_datasets(es_plan_t *plan, const es_dataset_info_t *info
     }
   }
   const es_probe_settings_t *probe = &es_job_base(plan->job)->probe;
-  for (int i = 0; i < probe->n_datasets && code == ES_OK; i++)
+  for (int i = 0; i < es_probe_others(probe) && code == ES_OK; i++)
     used[es_plan_dataset(plan, probe->datasets[i].spec->name)] = true;
   for (int i = 0; i < plan->n_datasets && code == ES_OK; i++) {
     if (used[i] && infos != NULL) plan->infos[i] = infos[i];
@@ -157,7 +157,7 @@ int32_t es_plan_dataset_classes(const es_plan_t *plan, const es_point_t *point) 
 static es_code_t bind(const es_plan_t *plan, es_point_t *point, es_status_t *status) {
   const es_probe_settings_t *probe = &point->probe;
   ES_TRY(es_point_bind(point, es_plan_info(plan, point), es_job_path(plan->job), status));
-  for (int i = 0; i < probe->n_datasets; i++) {
+  for (int i = 0; i < es_probe_others(probe); i++) {
     const es_dataset_info_t *info = es_plan_info_of(plan, probe->datasets[i].spec->name);
     ES_TRY(es_point_bind_probe(point, i, info, es_job_path(plan->job), status));
   }

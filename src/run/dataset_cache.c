@@ -23,14 +23,9 @@ static es_dataset_t *find(const es_dataset_cache_t *loaded, const char *name, in
   return NULL;
 }
 
-/* True if the point runs its network on other datasets than its own. */
-static bool has_others(const es_point_t *point) {
-  return point->probe.epochs.kind != ES_EPOCHS_NONE && point->probe.n_datasets > 0;
-}
-
 es_dataset_t *es_dataset_cache_find(const es_dataset_cache_t *loaded, const es_point_t *point,
                                     const es_dataset_t *others[ES_PROBE_DATASETS_MAX]) {
-  for (int i = 0; has_others(point) && i < point->probe.n_datasets; i++)
+  for (int i = 0; i < es_probe_others(&point->probe); i++)
     others[i] = find(loaded, point->probe.datasets[i].spec->name, point->resolution);
   return find(loaded, point->dataset.name, point->resolution);
 }
@@ -55,7 +50,7 @@ static es_code_t add(es_dataset_cache_t *loaded, const es_dataset_spec_t *spec, 
 
 es_code_t es_dataset_cache_add(es_dataset_cache_t *loaded, const es_point_t *point, es_status_t *status) {
   ES_TRY(add(loaded, &point->dataset, point->resolution, status));
-  for (int i = 0; has_others(point) && i < point->probe.n_datasets; i++)
+  for (int i = 0; i < es_probe_others(&point->probe); i++)
     ES_TRY(add(loaded, point->probe.datasets[i].spec, point->resolution, status));
   return ES_OK;
 }
@@ -84,7 +79,7 @@ static es_code_t know_fingerprint(const es_dataset_cache_t *loaded, int spec, ch
 static es_code_t chain_fingerprints(const es_dataset_cache_t *loaded, const es_point_t *point, char known[][ES_ID_SIZE],
                                     char out[ES_ID_SIZE], es_status_t *status) {
   const char *others[ES_PROBE_DATASETS_MAX];
-  const int own = spec_of(loaded, point->dataset.name), n = has_others(point) ? point->probe.n_datasets : 0;
+  const int own = spec_of(loaded, point->dataset.name), n = es_probe_others(&point->probe);
   ES_TRY(know_fingerprint(loaded, own, known, status));
   for (int i = 0; i < n; i++) {
     const int spec = spec_of(loaded, point->probe.datasets[i].spec->name);
@@ -115,8 +110,9 @@ static es_code_t check_point(const es_dataset_cache_t *loaded, int64_t index, co
   return es_fail(status, ES_INPUT, "run",
                  "%s: was measured on other data (fingerprint %s, but the dataset %s%s%s now has %s); use another "
                  "--output, or remove this result",
-                 path, summary.fingerprint, point.dataset.name, has_others(&point) ? " and probe.datasets" : "",
-                 weights ? " with these weights" : "", now);
+                 path, summary.fingerprint, point.dataset.name,
+                 es_probe_others(&point.probe) > 0 ? " and probe.datasets" : "", weights ? " with these weights" : "",
+                 now);
 }
 
 es_code_t es_dataset_cache_check(const es_dataset_cache_t *loaded, const es_selection_t *selection,

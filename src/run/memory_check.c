@@ -65,7 +65,7 @@ static int64_t node_need(const check_t *c, int ranks, bool stream, int64_t *larg
     }
     needs[i] = prediction.need.rank;
     add_images(&images, &point.dataset, info, point.resolution, c->here, stream);
-    for (int k = 0; k < point.probe.n_datasets; k++) {
+    for (int k = 0; k < es_probe_others(&point.probe); k++) {
       const es_dataset_spec_t *other = point.probe.datasets[k].spec;
       add_images(&images, other, es_plan_info_of(c->plan, other->name), point.resolution, c->here, stream);
     }

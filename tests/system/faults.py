@@ -20,11 +20,13 @@ name: t
 output: out
 grid: {dataset: shapes, model: tiny, resolution: 8, seed: [0, 1]}
 models: {tiny: {vgg: [4, M, 6, M]}}
-datasets: {shapes: {format: synthetic, classes: 3, complexity: 1, size: 8, train: 20, eval: 12}}
+datasets:
+  shapes: {format: synthetic, classes: 3, complexity: 1, size: 8, train: 20, eval: 12}
+  others: {format: synthetic, classes: 4, complexity: 1, size: 8, train: 12, eval: 6}
 train: {epochs: 2, batch: 8, learning_rate: 0.05, lanes: 2, augment: [crop, flip],
         stop_when_stable: {distance: 1.0e-9, patience: 2}}
 measure: {delta: [0.9, 0.99], eigenspace: store, projection: true}
-probe: {epochs: all, pool: 2}
+probe: {epochs: all, pool: 2, datasets: [others]}
 checkpoint: {keep: all}
 """
 

@@ -1,5 +1,5 @@
 /* A small result of all groups for the tests of the store: 3 epochs (0 unmeasured in the train split), 3 layers, 2
- * deltas, 4 classes, probes after epochs 0 and 2, 5 measured steps. */
+ * deltas, 4 classes, probes after epochs 0 and 2, also on 2 other datasets, 5 measured steps. */
 #ifndef ES_TEST_UNIT_STORE_EXAMPLE_H
 #define ES_TEST_UNIT_STORE_EXAMPLE_H
 
@@ -18,7 +18,8 @@ enum {
   EXAMPLE_CLASSES = 4,
   EXAMPLE_PROBES = 2,
   EXAMPLE_STEPS = 5,
-  EXAMPLE_STRENGTHS = 3
+  EXAMPLE_STRENGTHS = 3,
+  EXAMPLE_DATASETS = 2
 };
 
 static const es_layer_info_t EXAMPLE_LAYER[EXAMPLE_LAYERS] = {
@@ -41,8 +42,8 @@ static const es_layer_info_t EXAMPLE_LAYER[EXAMPLE_LAYERS] = {
 };
 
 static const char *const EXAMPLE_DIMENSION[ES_DIMENSIONS] = {
-    "split",       "epoch",     "layer",      "delta",        "component", "class", "predicted_class",
-    "probe_epoch", "reference", "projection", "layer_or_all", "feature",   "step",  "l2"};
+    "split",     "epoch",      "layer",        "delta",   "component", "class", "predicted_class", "probe_epoch",
+    "reference", "projection", "layer_or_all", "feature", "step",      "l2",    "probe_dataset"};
 static const int64_t EXAMPLE_EXTENT[ES_DIMENSIONS] = {2,
                                                       EXAMPLE_EPOCHS,
                                                       EXAMPLE_LAYERS,
@@ -56,7 +57,8 @@ static const int64_t EXAMPLE_EXTENT[ES_DIMENSIONS] = {2,
                                                       EXAMPLE_LAYERS + 1,
                                                       EXAMPLE_COMPONENTS,
                                                       EXAMPLE_STEPS,
-                                                      EXAMPLE_STRENGTHS};
+                                                      EXAMPLE_STRENGTHS,
+                                                      EXAMPLE_DATASETS};
 
 static inline void example_axis(es_point_t *point, const char *name, const char *text, double number) {
   es_axis_value_t *axis = &point->axes[point->n_axes++];
@@ -93,8 +95,12 @@ static inline es_result_shape_t example_plain_shape(int n_layers) {
 static inline es_result_shape_t example_shape(void) {
   static const int32_t probe_epochs[EXAMPLE_PROBES] = {0, 2}, steps[EXAMPLE_STEPS] = {0, 1, 2, 7, 20};
   es_result_shape_t shape = example_plain_shape(EXAMPLE_LAYERS);
-  static es_point_t point; /* with a path of probes */
+  static es_point_t point; /* with a path of probes, and other datasets */
+  static const es_dataset_spec_t datasets[EXAMPLE_DATASETS] = {{.name = "cifar10"}, {.name = "noise-2"}};
   point = *shape.point;
+  point.probe.n_datasets = EXAMPLE_DATASETS;
+  for (int i = 0; i < EXAMPLE_DATASETS; i++)
+    point.probe.datasets[i] = (es_probe_dataset_t){.spec = &datasets[i], .classes = 10 + i};
   point.probe.n_path = EXAMPLE_STRENGTHS;
   memcpy(point.probe.path, (const double[EXAMPLE_STRENGTHS]){0.1, 1, 10}, EXAMPLE_STRENGTHS * sizeof(double));
   shape.point = &point;

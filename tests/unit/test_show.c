@@ -182,21 +182,29 @@ TEST_OF_SHOW(csv_of_probes_and_eigenspaces) {
             "probe_converged,eigenspace_overlap_previous,eigenspace_overlap_last,projected_accuracy_eigenspace,"
             "projected_accuracy_random,stability_distance_previous,");
   check_has(",probe_l2,probe_path_accuracy_0.1,probe_path_accuracy_1,probe_path_accuracy_10,"
-            "probe_path_converged_0.1,probe_path_converged_1,probe_path_converged_10\n");
+            "probe_path_converged_0.1,probe_path_converged_1,probe_path_converged_10,"
+            "probe_dataset_classes_cifar10,probe_dataset_classes_noise-2,"
+            "probe_dataset_accuracy_cifar10,probe_dataset_accuracy_noise-2,");
+  check_has(",probe_dataset_converged_cifar10,probe_dataset_converged_noise-2,probe_dataset_l2_cifar10,"
+            "probe_dataset_l2_noise-2\n");
   /* Epoch 1 has no probes, epoch 0 no overlap; the values of converged differ: no, yes, unknown. The last columns are
-   * those of the path. */
+   * those of the path and of other datasets. */
   check_has(
       ",eval,0,features.0,0.9,conv,4,112,27648,3,0,0,,,,,,,,,,,,,,,,,,,,0,0,,0.1,0,0.25,,,,,,,,,,,,,,,1,,,,,,,,,,,"
-      ",,,,,,,,,,,,,,,,\n");
+      ",,,,,,,,,,,,,,,,"
+      ",10,11,,,,,,,,,,,,\n");
   check_has(
       ",eval,1,features.4,0.9,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,,,,,,,,,0,0,,0.2,0,,,,,,0.75,,,,,,,,,,2,,,,,,"
-      ",,,,,,,,,,,,,,,,,,,,,\n");
+      ",,,,,,,,,,,,,,,,,,,,,"
+      ",10,11,,,,,,,,,,,,\n");
   check_has(
       ",eval,2,features.4,0.99,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,,,,,,,,,0,0,,,0,0.625,,,,0,,,,0.75,,,,,,,2,,"
-      ",,,,,,,,,,,,,,,,,,,,,,,,,\n");
+      ",,,,,,,,,,,,,,,,,,,,,,,,,"
+      ",10,11,,,,,,,,,,,,\n");
   check_has(
       ",eval,2,classifier.6,0.9,linear,3,51,48,0,0,1,,,,,,,,,,,,,,,,,,,,0,0,,0.30000000000000004,1,0.75,,,,1,1,,,,"
-      ",,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\n");
+      ",,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
+      ",10,11,,,,,,,,,,,,\n");
 }
 
 TEST_OF_SHOW(many_epochs) {

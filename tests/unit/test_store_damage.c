@@ -212,12 +212,9 @@ TEST_IN_FOLDER(lacking_groups) {
 
 /* A file that lacks one variable of a present group, or a coordinate, is no result, unless the variable is optional. */
 TEST_IN_FOLDER(lacking_variables) {
-  static const char *const coordinates[ES_DIMENSIONS] = {
-      "split",       "epoch",     "layer",      "delta",        "component", "class", "predicted_class",
-      "probe_epoch", "reference", "projection", "layer_or_all", "feature",   "step",  "l2"};
   for (int i = 0; i < ES_DIMENSIONS + ES_FIELDS; i++) {
     if (i >= ES_DIMENSIONS && count_of(es_field_info((es_field_t)(i - ES_DIMENSIONS))->group) == 1) continue;
-    const char *name = i < ES_DIMENSIONS ? coordinates[i] : es_field_info((es_field_t)(i - ES_DIMENSIONS))->name;
+    const char *name = i < ES_DIMENSIONS ? EXAMPLE_DIMENSION[i] : es_field_info((es_field_t)(i - ES_DIMENSIONS))->name;
     char reason[96];
     hid_t file = open_copy();
     assert_true(H5Ldelete(file, name, H5P_DEFAULT) >= 0);

@@ -166,6 +166,53 @@ TEST_IN_FOLDER(every_number) {
   es_result_destroy(second);
 }
 
+/* Points with other lists of datasets: the merged file has their union, and each number at its dataset. */
+TEST_IN_FOLDER(lists_of_datasets) {
+  static const es_dataset_spec_t others[] = {{.name = "svhn"}, {.name = "cifar10"}};
+  es_result_t *first = example_result(), *second;
+  es_point_t point;
+  es_result_shape_t shape = example_shape();
+  point = *shape.point;
+  shape.point = &point;
+  for (int i = 0; i < 2; i++) point.probe.datasets[i] = (es_probe_dataset_t){.spec = &others[i], .classes = 3 + i};
+  assert_ok(es_result_create(&second, &shape, fresh()));
+  *es_result_f64(second, ES_FIELD_PROBE_DATASET_ACCURACY, 1, ES_EVAL, 1, 2) = 0.125;
+  *es_result_f64(second, ES_FIELD_PROBE_DATASET_ACCURACY, 0, ES_TRAIN, 0, 0) = 0.75;
+  assert_ok(es_directory_create("o/points", fresh()));
+  put_result(0, example_result());
+  put_result(2, second);
+  merge_well("all.h5");
+  hid_t file = H5Fopen("all.h5", H5F_ACC_RDONLY, H5P_DEFAULT);
+  for (int64_t i = 0; i < 2; i++) {
+    for (int64_t k = 0; k < ES_SPLITS * EXAMPLE_PROBES * EXAMPLE_LAYERS; k++) {
+      const int64_t at[ES_RANK_MAX] = {i, k / (EXAMPLE_PROBES * EXAMPLE_LAYERS), k / EXAMPLE_LAYERS % EXAMPLE_PROBES,
+                                       k % EXAMPLE_LAYERS};
+      const hsize_t place[] = {0, (hsize_t)at[0], (hsize_t)at[1], (hsize_t)at[2], (hsize_t)at[3]};
+      assert_true(number(file, "probe_dataset_accuracy", 5, place) ==
+                  stored(first, ES_FIELD_PROBE_DATASET_ACCURACY, at));
+    }
+  }
+  static const hsize_t cifar10[] = {1, 0, 1, 1, 2}, svhn[] = {1, 2, 0, 0, 0}, noise[] = {1, 1, 0, 0, 0},
+                       lacks[] = {0, 2, 0, 0, 0}, classes[] = {1, 2};
+  assert_true(number(file, "probe_dataset_accuracy", 5, cifar10) == 0.125);
+  assert_true(number(file, "probe_dataset_accuracy", 5, svhn) == 0.75);
+  assert_true(isnan(number(file, "probe_dataset_accuracy", 5, noise)));
+  assert_true(isnan(number(file, "probe_dataset_accuracy", 5, lacks)));
+  assert_true(number(file, "probe_dataset_classes", 2, classes) == 3);
+  char *names[3] = {NULL};
+  hid_t object = H5Dopen2(file, "probe_dataset", H5P_DEFAULT), type = H5Dget_type(object), space = H5Dget_space(object);
+  assert_true(H5Dread(object, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, names) >= 0);
+  assert_string_equal(names[0], "cifar10");
+  assert_string_equal(names[1], "noise-2");
+  assert_string_equal(names[2], "svhn");
+  H5Dvlen_reclaim(type, space, H5P_DEFAULT, names);
+  H5Sclose(space);
+  H5Tclose(type);
+  H5Dclose(object);
+  H5Fclose(file);
+  es_result_destroy(first);
+}
+
 /* A layer so wide that layers are copied one by one. */
 TEST_IN_FOLDER(wide_layers) {
   static es_layer_info_t layers[20];

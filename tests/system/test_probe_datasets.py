@@ -1,0 +1,216 @@
+"""probe.datasets: probes fitted to other data than the network trains on, compared with probes of the dataset of the point,
+with a job of checkpoints, and with a naive Newton method."""
+import json
+
+import h5py
+import numpy as np
+
+import harness
+import results
+from test_probes import fit, pool, softmax
+
+DATASETS = {  # `twin` has the images of `shapes`
+    "shapes": "{format: synthetic, classes: 3, complexity: 1, size: 16, train: 67, eval: 20}",
+    "twin": "{format: synthetic, classes: 3, complexity: 1, size: 16, train: 67, eval: 20}",
+    "many": "{format: synthetic, classes: 7, complexity: 1, size: 12, channels: 1, train: 90, eval: 33, seed: 4}",
+    "three": "{format: synthetic, classes: 3, complexity: 2, size: 20, channels: 3, train: 41, eval: 50, seed: 5}"}
+JOB = """\
+name: t
+output: out
+grid: {dataset: shapes, model: tiny, resolution: 16}
+models: {tiny: {vgg: [8, M, 12, M]}}
+datasets:
+""" + "".join(f"  {name}: {text}\n" for name, text in DATASETS.items()) + """\
+train: {epochs: 2, batch: 16, learning_rate: 0.05}
+checkpoint: {keep: all}
+probe: {epochs: all, pool: 3, datasets: [twin, many, three]}
+"""
+NUMBERS = ("accuracy", "objective", "gradient_norm", "iterations", "converged")
+
+
+class Training(results.Case):
+    job = JOB
+
+    def setUp(self):
+        super().setUp()
+        self.use_whole()
+
+    def variables(self, output):
+        path, = self.points(output).values()
+        return results.variables(path)
+
+    def test_a_twin_has_the_bits_of_the_own_dataset(self):
+        values = self.variables("whole")
+        self.assertEqual([name.decode() for name in values["probe_dataset"]], ["twin", "many", "three"])
+        self.assertEqual(list(values["probe_dataset_classes"]), [3, 7, 3])
+        for name in NUMBERS:
+            own, others = values[f"probe_{name}"], values[f"probe_dataset_{name}"]
+            self.assertEqual(others.shape, (3, *own.shape))
+            self.assertTrue(results.same_bits(others[0], own), name)
+            for other in others[1:]:
+                self.assertFalse(np.array_equal(other, own) and name != "converged", name)
+        self.assertTrue((values["probe_dataset_converged"] == 1).all())
+        self.assertNotIn("probe_dataset_l2", values)
+
+    def test_the_own_probes_and_weights_do_not_change(self):
+        self.run_job("--quiet", output="alone", sets=["probe.datasets=[]"])
+        alone, whole = self.variables("alone"), self.variables("whole")
+        self.assertEqual(sorted(set(whole) - set(alone)),
+                         sorted(["probe_dataset", "probe_dataset_classes", *(f"probe_dataset_{name}" for name in NUMBERS)]))
+        self.assertEqual(results.different(alone, {name: whole[name] for name in alone}), [])
+        one, other = (json.loads(self.run_program("plan", "job.yaml", "--format", "json", "--set", f"probe.datasets={names}").stdout)
+                      for names in ("[]", "[many]"))
+        self.assertNotEqual(one["points"][0]["id"], other["points"][0]["id"])
+        self.assertGreater(other["total_macs"], one["total_macs"])
+        self.assertGreater(*(plan["points"][0]["bytes_shared_per_node"] for plan in (other, one)))
+
+    def test_same_bits_on_ranks_and_in_little_memory(self):
+        for ranks in (2, 4):
+            self.run_job("--quiet", "--ranks-per-point", ranks, output=str(ranks), ranks=ranks)
+            self.assert_same("whole", str(ranks))
+        self.run_job("--quiet", output="large", sets=["probe.pool=16", "probe.epochs=last"])
+        self.run_job("--quiet", "--ranks-per-point", 2, output="small", ranks=2,
+                     sets=["probe.pool=16", "probe.epochs=last", "probe.memory=1"])
+        self.assertEqual(results.different(self.variables("large"), self.variables("small")), [])
+
+    def test_interrupted(self):
+        for point in self.points("whole"):
+            (self.folder / "out/points" / f"{point}.h5").mkdir(parents=True)  # blocks the result
+        self.run_job("--quiet", expect=2)
+        for point in self.points("whole"):
+            (self.folder / "out/points" / f"{point}.h5").rmdir()
+            tensors, _ = results.read_safetensors(self.folder / "out/state" / f"{point}.safetensors")
+            self.assertEqual(tensors["probe.classifier.2"].shape, tensors["probe_dataset.0.classifier.2"].shape)
+            self.assertEqual(len(tensors["probe_dataset.1.classifier.2"]), 7)
+        self.run_job("--quiet", "--ranks-per-point", 2, ranks=2)
+        self.assert_same("whole", "out")
+
+    def again(self, output, dataset, datasets):
+        """Measures the weights of the run again."""
+        self.run_program("checkpoint", "export", "job.yaml", "--output", "whole", "--epochs", "all", "--to", "w/{epoch}.safetensors")
+        lines = JOB.replace("dataset: shapes", f"dataset: {dataset}").replace("[twin, many, three]", datasets)
+        self.write(f"{output}.yaml", lines + 'source: checkpoint\ncheckpoints: {files: "w/{epoch}.safetensors", epochs: [0, 1, 2]}\n')
+        self.run_program("run", f"{output}.yaml", "--output", output, "--quiet")
+        return self.variables(output)
+
+    def test_checkpoints(self):
+        whole = self.variables("whole")
+        again = self.again("again", "shapes", "[three, many]")
+        for name in NUMBERS:
+            self.assertTrue(results.same_bits(again[f"probe_dataset_{name}"], whole[f"probe_dataset_{name}"][[2, 1]]), name)
+        # As many classes as the network has outputs: the dataset may be that of a point, whose probes are the reference.
+        three = self.again("three", "three", "[shapes]")
+        for name in NUMBERS:
+            self.assertTrue(results.same_bits(three[f"probe_{name}"], whole[f"probe_dataset_{name}"][2]), name)
+            self.assertTrue(results.same_bits(three[f"probe_dataset_{name}"][0], whole[f"probe_{name}"]), name)
+
+    def test_more_classes_than_outputs(self):
+        """The first layer, with numpy: a convolution of normalised and resized images, pooled."""
+        self.run_job("--quiet", output="flat", sets=["datasets.many.size=16", "probe.datasets=[many]", "probe.epochs=[2]"])
+        values = self.variables("flat")
+        self.run_program("data", "synth", "--to", "many.h5", "--classes", 7, "--complexity", 1, "--size", 16, "--channels", 1,
+                         "--train", 90, "--eval", 33, "--seed", 4)
+        tensors, _ = results.read_safetensors(next((self.folder / "flat/checkpoints").glob("*-002.safetensors")))
+        weight, bias = (tensors[f"features.0.{name}"].astype("f8") for name in ("weight", "bias"))
+        images, labels = {}, {}
+        with h5py.File(self.folder / "many.h5") as file:
+            for split in ("train", "eval"):
+                images[split], labels[split] = file[f"{split}/images"][()].reshape(-1, 16, 16, 1) / 255, file[f"{split}/labels"][()]
+        mean, deviation = images["train"].mean(), images["train"].std()
+
+        def features(split):
+            x = np.broadcast_to((images[split] - mean) / deviation, (len(images[split]), 16, 16, 3))
+            padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+            return pool(sum(padded[:, i:i + 16, j:j + 16] @ weight[:, :, i, j].T for i in range(3) for j in range(3)) + bias, 3)
+
+        w, objective = fit(features("train"), labels["train"], 1.0, 7)
+        self.assertLess(abs(values["probe_dataset_objective"][0, 0, 0] / objective - 1), 1e-5)
+        for i, split in enumerate(("train", "eval")):
+            x = features(split)
+            found = (softmax(np.hstack([x, np.ones((len(x), 1))]) @ w.T).argmax(1) == labels[split]).mean()
+            self.assertLessEqual(abs(values["probe_dataset_accuracy"][0, i, 0, 0] - found), 1.01 / len(x))
+
+    def test_a_path_of_strengths(self):
+        sets = ["probe.l2=[0.1, 10]", "probe.epochs=last"]
+        self.run_job("--quiet", output="path", sets=sets)
+        values = self.variables("path")
+        self.assertTrue(results.same_bits(values["probe_dataset_l2"][0], values["probe_l2"]))
+        self.assertTrue(np.isin(values["probe_dataset_l2"], [0.1, 10]).all())
+        self.run_job("--quiet", "--ranks-per-point", 4, output="path4", ranks=4, sets=sets)
+        self.assert_same("path", "path4")
+
+    def test_files_of_results(self):
+        path, = self.points("whole").values()
+        self.write("resolved.yaml", results.attributes(path)["job"])
+        planned = json.loads(self.run_program("plan", "resolved.yaml", "--format", "json").stdout)
+        self.assertEqual([point["id"] for point in planned["points"]], [path.stem])
+        head, *rows = self.run_program("show", path, "--format", "csv").stdout.splitlines()
+        row = dict(zip(head.split(","), rows[-1].split(",")))
+        last = self.variables("whole")["probe_dataset_accuracy"][1, 1, -1, -1]
+        self.assertEqual((row["split"], row["epoch"], float(row["probe_dataset_accuracy_many"])), ("eval", "2", last))
+        self.run_program("merge", "job.yaml", "--output", "whole", "--to", "all.h5")
+        merged, whole = results.variables(self.folder / "all.h5"), self.variables("whole")
+        self.assertEqual(list(merged["probe_dataset"]), list(whole["probe_dataset"]))
+        for name in NUMBERS:
+            self.assertTrue(results.same_bits(merged[f"probe_dataset_{name}"][0], whole[f"probe_dataset_{name}"]), name)
+
+    def test_other_data(self):
+        """A result and a state of other images of the same name are refused."""
+        for seed in (4, 9):
+            self.run_program("data", "synth", "--to", f"{seed}.h5", "--classes", 7, "--size", 12, "--train", 90, "--eval", 33, "--seed", seed)
+        sets = ["datasets.many={format: hdf5, path: now.h5}", "probe.epochs=last"]
+        (self.folder / "now.h5").symlink_to("4.h5")
+        self.run_job("--quiet", sets=sets)
+        (self.folder / "now.h5").unlink()
+        (self.folder / "now.h5").symlink_to("9.h5")
+        done = self.run_job("--quiet", sets=sets, expect=1)
+        self.assertIn("was measured on other data", done.stderr)
+        self.assertIn("shapes and probe.datasets", done.stderr)
+        (self.folder / "now.h5").unlink()
+        done = self.run_job("--quiet", sets=sets, output="none", expect=1)
+        self.assertRegex(done.stderr, r"job\.yaml:\d+: dataset many: .*now\.h5")
+
+
+class Messages(results.Case):
+    job = JOB
+
+    def test_refused(self):
+        source = "source: activations\nactivations: {file: a.h5}\n"
+        for given, message in (("[many, nothing]", r"unknown dataset \"?nothing\"?; known datasets are"),
+                               ("[many, shape]", r"unknown dataset \"?shape\"?; did you mean \"shapes\"\?"),
+                               ("[many, many]", "probe.datasets has many twice"), ("{many: 1}", "must be a list of names of datasets"),
+                               ("[[many]]", "must be a list of names of datasets"),
+                               (str(["many"] * 17), "17 entries, but must have at most 16")):
+            done = self.run_program("plan", "job.yaml", "--set", f"probe.datasets={given}", expect=1)
+            self.assertRegex(done.stderr, message)
+        self.write("bad.yaml", JOB.replace("[twin, many, three]", "[many,\n nothing]"))
+        self.assertIn("bad.yaml:13: unknown dataset", self.run_program("plan", "bad.yaml", expect=1).stderr)
+        done = self.run_program("plan", "job.yaml", "--set", "datasets.many.limit={train: 5}", expect=1)
+        self.assertIn("limit.train: 5, but each of the 7 classes of dataset many needs a sample; use at least 7", done.stderr)
+        done = self.run_program("plan", "job.yaml", "--set", "grid.probe.datasets=[many]", expect=1)
+        self.assertIn("probe.datasets cannot be an axis", done.stderr)
+        self.write("files.yaml", "name: t\n" + source + "probe: {epochs: last, datasets: [fashion-mnist]}\n")
+        self.assertIn("files.yaml:4: probe.datasets needs a network", self.run_program("plan", "files.yaml", expect=1).stderr)
+        moments = source.replace("activations", "moments").replace("file:", "files:")
+        self.write("files.yaml", "name: t\n" + moments + "probe: {epochs: last, datasets: [fashion-mnist]}\n")
+        self.assertIn("source: moments has only files", self.run_program("plan", "files.yaml", expect=1).stderr)
+
+    def test_notes(self):
+        done = self.run_job("--dry-run", sets=["probe.samples=5", "probe.datasets=[many]"])
+        self.assertIn("probe.samples is 5, but dataset many has 7 classes: probes know only the first 5 of them", done.stderr)
+        self.write("idle.yaml", JOB.replace("epochs: all, pool: 3, ", "").replace("seed: 5}", "seed: 5, limit: {train: 1}}"))
+        done = self.run_program("run", "idle.yaml", "--dry-run")
+        self.assertIn("probe.datasets has no effect: probe.epochs is none", done.stderr)
+        self.run_job("--dry-run", sets=["probe.epochs=none", "datasets.none={format: hdf5, path: none.h5}", "probe.datasets=[none]"])
+
+    def test_a_fit_that_did_not_converge(self):
+        """Strong features, hardly any regularisation: the objective of separable classes has no end."""
+        done = self.run_job("--quiet", sets=["probe.l2=1e-300", "probe.datasets=[many]", "probe.epochs=last"])
+        path, = self.points().values()
+        converged = results.variables(path)["probe_dataset_converged"]
+        self.assertEqual("on dataset many, " in done.stderr, bool((converged == 0).any()), done.stderr)
+        self.assertTrue((converged == 0).any())
+
+
+if __name__ == "__main__":
+    harness.main()
