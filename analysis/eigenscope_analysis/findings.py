@@ -3,10 +3,10 @@ if the points do not decide a question, the sentence says that."""
 import numpy as np
 import pandas as pd
 
-from . import early, statistics
+from . import early, statistics, transfer
 from .kinds import OTHER, kind_of, kinds_of
 from .steps import ORDERED, Steps, settled
-from .sweep import STABLE, last_finite, width_text
+from .sweep import STABLE, last_finite, mean_known, width_text
 from .words import bounds, count, direction, equal, listing, number, points_of, sentence
 
 WITHIN = 0.01  # in accuracy: one percentage point
@@ -48,6 +48,7 @@ class Findings:
         self._steps()
         self._verdicts()
         self._probes()
+        transfer.add(self)
         self._unsolved()
         self._rounding()
         self._layers()
@@ -580,13 +581,6 @@ def indicators(values, axes):
     """(rows, groups): one column of ones and zeros for each combination of the axes."""
     groups = values.groupby(axes, sort=False, dropna=False).ngroup().to_numpy() if axes else np.zeros(len(values))
     return (groups[:, None] == np.unique(groups)[None, :]).astype(float)
-
-
-def mean_known(values):
-    """Mean of known values over the first axis; NaN without a warning if none is known."""
-    known = np.isfinite(values)
-    total = np.where(known, values, 0).sum(axis=0)
-    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
 
 
 def standard_error(points):

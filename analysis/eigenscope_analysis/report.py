@@ -18,7 +18,7 @@ from .similarity import add_similarity
 from .sweep import Sweep, axis_text, width_text
 
 ROWS = 40  # on the page; the CSV has all rows
-NOTES = ("Convergence of the probes", "Unsolved layers", "Rounding to bfloat16")  # sentences about the data, not about networks
+NOTES = ("Convergence of the probes", "Convergence of the probes on other datasets", "Unsolved layers", "Rounding to bfloat16")  # sentences about the data, not about networks
 ASSETS = (("page/explorer.js", "explorer.js"), ("page/choose.js", "choose.js"), ("page/draw.js", "draw.js"), ("page/page.css", "page.css"),
           ("vendor/plotly.min.js", "plotly.min.js"), ("vendor/LICENSE.plotly.txt", "LICENSE.plotly.txt"))  # in FOLDER/page
 TABLES = (("findings", "Findings", "The table at the top of the page."),
@@ -41,6 +41,9 @@ TABLES = (("findings", "Findings", "The table at the top of the page."),
            "seeds of the network, and in other networks."),
           ("similarity_pairs", "Named pairs", "Orthogonal Procrustes distance (0 to 2) and CKA of the pairs of layers that `eigenscope similarity "
            "--pair` named."),
+          ("transfer", "Probes on other datasets", "Accuracy of the last probes that were fitted to other datasets (probe.datasets), by layer: means over "
+           "seeds; half_interval is half of the 95 % confidence interval (Student's t). own_accuracy is that of the probe on the dataset of the "
+           "network."),
           ("kinds", "Kinds of layers", "Means over the layers of a kind and over seeds, after the last epoch. The kind is that of the name."),
           ("networks", "Networks", "Means over seeds; half_interval is half of the 95 % confidence interval (Student's t)."),
           ("points", "Points", "Every point of the file after its last epoch. Epochs are those that it completed. " + RULE),

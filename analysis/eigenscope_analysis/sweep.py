@@ -287,6 +287,13 @@ def last_finite(values):
     return np.where(found.any(axis=-1), np.take_along_axis(values, at[..., None], -1)[..., 0], np.nan)
 
 
+def mean_known(values):
+    """Mean of known values over the first axis; NaN without a warning if none is known."""
+    known = np.isfinite(values)
+    total = np.where(known, values, 0).sum(axis=0)
+    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
+
+
 class Network:
     """A network: complete points that differ only in their seed."""
 

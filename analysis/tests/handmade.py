@@ -139,3 +139,21 @@ def with_steps(made, turned=3, shuffled=2):
         step_accuracy=(("point", "step"), epochs / 4), step_flags=(("point", "step", "layer"), np.zeros((n, len(STEPS), n_layers), np.uint8)),
         step_saturation=(("point", "step", "layer", "delta"), saturation),
         step_eigenvalues=(("point", "step", "layer", "component"), np.ones((n, len(STEPS), n_layers, components))))
+
+
+def with_transfer(made, names=("cifar10", "svhn"), classes=(10, 5)):
+    """Adds probes on other datasets to a sweep: on the first the accuracy grows up to the middle layer and falls by 0.05 per layer behind it, on
+    the second it is 0.1 below that of the own probes."""
+    n, n_layers = made.sizes["point"], made.sizes["layer"]
+    own = made["probe_accuracy"].values  # (point, split, probe_epoch, layer)
+    layer = np.arange(n_layers)
+    peak = 0.6 - 0.05 * np.abs(layer - n_layers // 2)
+    accuracy = np.stack([np.broadcast_to(peak, own.shape), np.maximum(own - 0.1, 0)], axis=1)
+    cells = ("point", "probe_dataset", "probe_epoch", "layer")
+    shape = (n, len(names), own.shape[2], n_layers)
+    made = made.assign_coords(probe_dataset=np.array(names, dtype=object))
+    return made.assign(
+        probe_dataset_classes=(("point", "probe_dataset"), np.tile(np.array(classes, np.int32), (n, 1))),
+        probe_dataset_accuracy=(("point", "probe_dataset", "split", "probe_epoch", "layer"), accuracy),
+        probe_dataset_objective=(cells, np.ones(shape)), probe_dataset_gradient_norm=(cells, np.full(shape, 1e-5)),
+        probe_dataset_iterations=(cells, np.full(shape, 9, np.int32)), probe_dataset_converged=(cells, np.ones(shape, np.uint8)))

@@ -46,7 +46,7 @@ def marks(svg):
 
 def test_figures_are_those_of_the_list():
     assert [plot.name for plot in figures.ALL if not plot.special] == NAMES
-    assert [plot.name for plot in figures.ALL if plot.special] == ["resolution", "steps", "similarity-layers", "similarity-epochs", "similarity-networks", "weights"]
+    assert [plot.name for plot in figures.ALL if plot.special] == ["transfer", "resolution", "steps", "similarity-layers", "similarity-epochs", "similarity-networks", "weights"]
 
 
 @pytest.fixture(scope="module")

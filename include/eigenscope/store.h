@@ -380,7 +380,8 @@ enum { ES_DELTA_ANY = 0 }; /**< no delta was asked for */
 /** One measure of a result file. */
 typedef struct es_show_measure {
   es_show_format_t format;
-  const char *measure; /**< a variable over epochs and layers, a score of scores.h, balanced_accuracy or confusion */
+  const char *measure; /**< a variable over epochs and layers, a score of scores.h, balanced_accuracy or confusion; of
+                          probes on other datasets "VARIABLE:DATASET" */
   double delta;        /**< ES_DELTA_ANY: the headline delta in tables, all in csv and json */
   const char *layer;   /**< pattern of the layers, or NULL. With a score or confusion: the probe of this layer instead
                           of the network */

@@ -12,7 +12,9 @@ static const char usage[] =
     "saturation of their hidden layers, or with that of each layer that --layer names.\n\n"
     "--measure shows one variable over epochs, layers and deltas, or scores of classes: recall, precision, f1, "
     "specificity,\n"
-    "balanced_accuracy and confusion, of the network or, with --layer, of the probe of a layer.";
+    "balanced_accuracy and confusion, of the network or, with --layer, of the probe of a layer. Probes on other "
+    "datasets\n"
+    "(probe.datasets) are probe_dataset_accuracy:NAME.";
 static const es_option_t options[] = {
     {"--format", "table|csv|json", false, "format of the output (default: table)"},
     {"--layer", "NAME", false, "only the layers with this name; * and ? as in measure.layers"},

@@ -18,6 +18,8 @@ typedef struct sheet {
   const es_reader_t *reader;
   const es_result_t *result;
   const char *name;
+  const char *dataset_name; /* of a variable of probes on other datasets: what is behind the colon, or NULL */
+  int64_t dataset;          /* its index */
   rows_t rows;
   es_field_t field; /* of a variable, else ES_FIELDS */
   es_score_t score; /* of a score */
@@ -102,7 +104,8 @@ static double variable_at(const sheet_t *s, int64_t row, int64_t epoch) {
                                      [ES_DIM_PROBE_EPOCH] =
                                          es_result_probe_epoch_index(s->result, s->result->epoch[epoch]),
                                      [ES_DIM_LAYER] = row,
-                                     [ES_DIM_DELTA] = s->delta};
+                                     [ES_DIM_DELTA] = s->delta,
+                                     [ES_DIM_PROBE_DATASET] = s->dataset};
   if (es_field_has(s->field, ES_DIM_PROBE_EPOCH) && at[ES_DIM_PROBE_EPOCH] < 0) return (double)NAN;
   const void *data = s->result->data[s->field];
   const size_t index = es_result_index(s->result, s->field, at);
@@ -149,6 +152,10 @@ static bool has_number(const void *sheet, int64_t epoch) {
 static void title(es_text_t *out, const sheet_t *s) {
   char number[32];
   es_text_append(out, "%s%s", out->length > 0 ? "\n" : "", s->name);
+  if (s->dataset >= 0) {
+    es_text_append(out, ", dataset ");
+    es_text_append_plain(out, s->result->probe_dataset[s->dataset]);
+  }
   if (s->by_split) es_text_append(out, ", %s split", es_split_name(s->split));
   if (s->by_delta) es_text_append(out, ", delta %s", es_text_double(s->result->delta[s->delta], number));
   if (s->probe >= 0) {
@@ -306,13 +313,14 @@ static void listed_rows(es_text_t *out, const sheet_t *s, bool json, int64_t epo
 
 /* ---- choosing the measure ---- */
 
-/* A numeric variable over epochs or probe epochs, and layers and deltas if it has them. */
+/* A numeric variable over epochs or probe epochs, and layers, deltas and datasets if it has them. */
 static bool is_variable(es_field_t field) {
   const es_field_info_t *info = es_field_info(field);
   if (info->type != ES_TYPE_F64 && info->type != ES_TYPE_I32 && info->type != ES_TYPE_I64) return false;
   for (int i = 0; i < info->rank; i++) {
     const es_dimension_t d = info->dimensions[i];
-    if (d != ES_DIM_SPLIT && d != ES_DIM_EPOCH && d != ES_DIM_PROBE_EPOCH && d != ES_DIM_LAYER && d != ES_DIM_DELTA)
+    if (d != ES_DIM_SPLIT && d != ES_DIM_EPOCH && d != ES_DIM_PROBE_EPOCH && d != ES_DIM_LAYER && d != ES_DIM_DELTA &&
+        d != ES_DIM_PROBE_DATASET)
       return false;
   }
   return es_field_has(field, ES_DIM_EPOCH) || es_field_has(field, ES_DIM_PROBE_EPOCH);
@@ -320,7 +328,7 @@ static bool is_variable(es_field_t field) {
 
 /* Recognises the name of a measure; false if there is none of this name. */
 static bool recognise(sheet_t *s, const char *name) {
-  *s = (sheet_t){.name = name, .rows = OF_CLASSES, .field = ES_FIELDS, .by_split = true, .probe = -1};
+  *s = (sheet_t){.name = name, .rows = OF_CLASSES, .field = ES_FIELDS, .by_split = true, .probe = -1, .dataset = -1};
   for (int i = 0; i < ES_SCORES; i++) {
     s->score = (es_score_t)i;
     if (strcmp(name, es_score_name(s->score)) == 0) return true;
@@ -338,7 +346,13 @@ static bool recognise(sheet_t *s, const char *name) {
   }
   for (int i = 0; i < ES_FIELDS; i++) {
     s->field = (es_field_t)i;
-    if (strcmp(name, es_field_info(s->field)->name) != 0 || !is_variable(s->field)) continue;
+    const char *own = es_field_info(s->field)->name;
+    const size_t length = strlen(own);
+    if (strncmp(name, own, length) != 0 || !is_variable(s->field)) continue;
+    const bool of_dataset = es_field_has(s->field, ES_DIM_PROBE_DATASET) && name[length] == ':';
+    if (name[length] != '\0' && !of_dataset) continue;
+    if (of_dataset) s->dataset_name = name + length + 1;
+    s->name = own;
     s->rows = es_field_has(s->field, ES_DIM_LAYER) ? OF_LAYERS : OF_NETWORK;
     s->by_split = es_field_has(s->field, ES_DIM_SPLIT);
     s->by_delta = es_field_has(s->field, ES_DIM_DELTA);
@@ -403,6 +417,24 @@ static es_code_t choose_probe(sheet_t *s, es_reader_t *reader, const char *layer
   return ES_OK;
 }
 
+/* Chooses the dataset behind the colon; without one there must be only one dataset. */
+static es_code_t choose_dataset(sheet_t *s, es_reader_t *reader) {
+  const int64_t n = s->result->extent[ES_DIM_PROBE_DATASET];
+  es_text_t known = {0};
+  if (n == 0 || !es_field_has(s->field, ES_DIM_PROBE_DATASET)) return ES_OK;
+  if (s->dataset_name == NULL && n == 1) s->dataset_name = s->result->probe_dataset[0];
+  for (int64_t i = 0; i < n; i++) {
+    const char *name = s->result->probe_dataset[i];
+    if (s->dataset_name != NULL && strcmp(name, s->dataset_name) == 0) s->dataset = i;
+    es_text_append(&known, "%s%s", i > 0 ? ", " : "", name);
+  }
+  if (s->dataset < 0)
+    es_fail(reader->status, ES_INPUT, STORE_STAGE, "%s: name one of the datasets %s, as in --measure %s:%s",
+            reader->path, es_text_get(&known), s->name, s->result->probe_dataset[0]);
+  es_text_destroy(&known);
+  return s->dataset < 0 ? ES_INPUT : ES_OK;
+}
+
 /* True if any epoch of any split has a number. */
 static bool has_any(sheet_t *s) {
   const int first = s->by_split ? 0 : s->split, last = s->by_split ? ES_SPLITS - 1 : s->split;
@@ -434,6 +466,7 @@ static es_code_t prepare(sheet_t *s, es_reader_t *reader, const es_show_measure_
     }
   }
   s->delta = s->delta_first;
+  if (!scores) ES_TRY(choose_dataset(s, reader));
   if (scores)
     ES_TRY(choose_probe(s, reader, what->layer));
   else if (s->rows == OF_LAYERS)

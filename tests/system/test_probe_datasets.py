@@ -148,6 +148,14 @@ class Training(results.Case):
         row = dict(zip(head.split(","), rows[-1].split(",")))
         last = self.variables("whole")["probe_dataset_accuracy"][1, 1, -1, -1]
         self.assertEqual((row["split"], row["epoch"], float(row["probe_dataset_accuracy_many"])), ("eval", "2", last))
+        shown = self.run_program("show", path, "--measure", "probe_dataset_accuracy:many", "--format", "json").stdout
+        row = json.loads(shown)[-1]
+        self.assertEqual((row["split"], row["epoch"], row["probe_dataset_accuracy"]), ("eval", 2, last))
+        self.assertIn("probe_dataset_accuracy, dataset many, eval split", self.run_program(
+            "show", path, "--measure", "probe_dataset_accuracy:many").stdout)
+        for measure in ("probe_dataset_accuracy", "probe_dataset_accuracy:none"):
+            done = self.run_program("show", path, "--measure", measure, expect=1)
+            self.assertIn("name one of the datasets twin, many, three, as in --measure probe_dataset_accuracy:twin", done.stderr)
         self.run_program("merge", "job.yaml", "--output", "whole", "--to", "all.h5")
         merged, whole = results.variables(self.folder / "all.h5"), self.variables("whole")
         self.assertEqual(list(merged["probe_dataset"]), list(whole["probe_dataset"]))
