@@ -194,6 +194,8 @@ static es_memory_need_t predict(memory_t *m, const es_plan_t *plan, int64_t inde
     m->hungriest = *point;
   }
   m->streams = m->streams || es_dataset_streams(&point->dataset);
+  for (int i = 0; i < es_probe_others(&point->probe); i++)
+    m->streams = m->streams || es_dataset_streams(point->probe.datasets[i].spec);
   if (need->shared > m->most.shared) m->most.shared = need->shared;
   m->features += need->features;
   return *need;

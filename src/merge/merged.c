@@ -109,13 +109,15 @@ static es_code_t read_column(merged_t *r, int i) {
 }
 
 /* The variables from which a summary is computed. */
-static const es_field_t summarized[] = {ES_FIELD_LAYER_OUTPUT, ES_FIELD_ACCURACY, ES_FIELD_FLAGS, ES_FIELD_SATURATION,
-                                        ES_FIELD_PROBE_CONVERGED};
+static const es_field_t summarized[] = {ES_FIELD_LAYER_OUTPUT,    ES_FIELD_ACCURACY,
+                                        ES_FIELD_FLAGS,           ES_FIELD_SATURATION,
+                                        ES_FIELD_PROBE_CONVERGED, ES_FIELD_PROBE_DATASET_CONVERGED};
 enum { SUMMARIZED = sizeof summarized / sizeof *summarized };
 
-/* True if the file has a variable; only that of the probes may be missing. */
+/* True if the file has a variable; only those of the probes may be missing. */
 static bool has(const merged_t *r, es_field_t field) {
-  return field != ES_FIELD_PROBE_CONVERGED || H5Lexists(r->reader.file, es_field_info(field)->name, H5P_DEFAULT) > 0;
+  const bool probes = field == ES_FIELD_PROBE_CONVERGED || field == ES_FIELD_PROBE_DATASET_CONVERGED;
+  return !probes || H5Lexists(r->reader.file, es_field_info(field)->name, H5P_DEFAULT) > 0;
 }
 
 /* Checks the extent of one dimension: it must be possible, and equal in all variables. */
@@ -167,7 +169,8 @@ static es_code_t make_result(merged_t *r, hid_t object[SUMMARIZED]) {
 
 static es_code_t read_numbers(const merged_t *r, const hid_t object[SUMMARIZED], int64_t row) {
   const es_result_t *result = r->reader.result;
-  for (int i = 0; i < SUMMARIZED && object[i] >= 0; i++) {
+  for (int i = 0; i < SUMMARIZED; i++) {
+    if (object[i] < 0) continue;
     const es_field_info_t *info = es_field_info(summarized[i]);
     es_hdf5_block_t block = {.rank = info->rank + 1, .start = {(hsize_t)row}, .count = {1}};
     for (int k = 0; k < info->rank; k++) block.count[k + 1] = (hsize_t)result->extent[info->dimensions[k]];
@@ -254,12 +257,17 @@ static void count_kind(merged_t *r, int64_t row) {
   es_kinds_add(&r->kinds, kind);
 }
 
-/* Number of probes of the point that did not converge. */
+/* Number of probes of the point that did not converge, on its own dataset and on others. */
 static int64_t count_unconverged(const es_result_t *result) {
-  const uint8_t *converged = result->data[ES_FIELD_PROBE_CONVERGED];
-  const int64_t all = converged != NULL ? result->extent[ES_DIM_PROBE_EPOCH] * result->extent[ES_DIM_LAYER] : 0;
+  static const es_field_t fields[] = {ES_FIELD_PROBE_CONVERGED, ES_FIELD_PROBE_DATASET_CONVERGED};
   int64_t n = 0;
-  for (int64_t i = 0; i < all; i++) n += converged[i] == 0;
+  for (size_t k = 0; k < sizeof fields / sizeof *fields; k++) {
+    const uint8_t *converged = result->data[fields[k]];
+    int64_t all = converged != NULL ? 1 : 0;
+    for (int d = 0; d < es_field_info(fields[k])->rank; d++)
+      all *= result->extent[es_field_info(fields[k])->dimensions[d]];
+    for (int64_t i = 0; i < all; i++) n += converged[i] == 0;
+  }
   return n;
 }
 

@@ -55,6 +55,9 @@ bool es_show_has_step(const void *result, int64_t step);
 /* For people: saturation, loss and accuracy by training step, at the delta with this index. */
 void es_show_steps(es_text_t *out, const es_reader_t *reader, int64_t delta);
 
+/* For people: layers by datasets, of the last probes; nothing without probes on other datasets. */
+void es_show_probe_datasets(es_text_t *out, const es_reader_t *reader);
+
 /* For people: at most 100 columns. Saturations are at the delta with this index. */
 void es_show_table(es_text_t *out, const es_reader_t *reader, int64_t delta);
 

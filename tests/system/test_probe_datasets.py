@@ -213,11 +213,22 @@ class Messages(results.Case):
 
     def test_a_fit_that_did_not_converge(self):
         """Strong features, hardly any regularisation: the objective of separable classes has no end."""
-        done = self.run_job("--quiet", sets=["probe.l2=1e-300", "probe.datasets=[many]", "probe.epochs=last"])
+        sets = ["probe.l2=1e-300", "probe.datasets=[many]", "probe.epochs=last"]
+        done = self.run_job("--quiet", sets=sets)
         path, = self.points().values()
         converged = results.variables(path)["probe_dataset_converged"]
         self.assertEqual("on dataset many, " in done.stderr, bool((converged == 0).any()), done.stderr)
         self.assertTrue((converged == 0).any())
+        shown = self.run_program("show", path).stdout
+        table = shown.split("accuracy of probes on other datasets, eval split, after epoch 2\n")[1].splitlines()
+        self.assertEqual(table[0].split(), ["layer", "many"])
+        self.assertEqual([line.endswith("x") for line in table[1:5]], list(converged[0, -1] == 0))
+        self.assertIn("  x  the probe did not converge", shown)
+        self.run_program("merge", "job.yaml", "--to", "all.h5", *(word for value in sets for word in ("--set", value)))
+        head, row, *_ = (line for line in self.run_program("show", "all.h5").stdout.splitlines() if line.startswith(("point", "    0")))
+        own = results.variables(path)["probe_converged"]
+        self.assertIn("unconverged probes", head)
+        self.assertEqual(int(row.split()[-1]), (converged == 0).sum() + (own == 0).sum())
 
 
 if __name__ == "__main__":

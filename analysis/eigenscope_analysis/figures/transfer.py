@@ -25,8 +25,7 @@ def draw(sweep):
         for at, colour in enumerate(style.along(len(transfer.names))):
             mean, low, high = style.interval_bounds(100 * transfer.of(network, at))
             axis.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
-            axis.plot(places, mean, color=colour, marker=style.MARKERS[at % len(style.MARKERS)],
-                      linestyle=style.LINES[at % len(style.LINES)], label=transfer.title(at))
+            axis.plot(places, mean, color=colour, marker=style.MARKERS[at % len(style.MARKERS)], label=transfer.title(at))
         style.layer_ticks(axis, network.names())
         axis.set_title(network.title, fontsize=8.5)
         axis.set_ylim(0, 102)
