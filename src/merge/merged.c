@@ -330,7 +330,8 @@ static es_code_t visit_points(merged_t *r, const visitor_t *v, names_t *names, c
 es_code_t es_merged_read(const char *path, double delta, const char *layer, es_merged_visit_t *visit, void *context,
                          es_status_t *status) {
   merged_t r = {.reader = {.path = path, .status = status, .kind = "merged file"}};
-  hid_t object[SUMMARIZED] = {-1, -1, -1, -1, -1};
+  hid_t object[SUMMARIZED];
+  for (int i = 0; i < SUMMARIZED; i++) object[i] = -1;
   visitor_t visitor = {.visit = visit, .context = context};
   names_t names = {.pattern = layer, .object = -1, .space = -1};
   ES_HDF5_QUIET;

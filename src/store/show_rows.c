@@ -265,8 +265,10 @@ static void show(es_text_t *out, const es_reader_t *reader, es_show_format_t for
     show_json(out, reader, delta == ES_DELTA_ANY ? all : one);
   else if (is_of_steps(reader->result))
     es_show_steps(out, reader, at);
-  else
+  else {
     es_show_table(out, reader, at);
+    es_show_probe_datasets(out, reader);
+  }
 }
 
 es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t format, double delta, const char *layer,

@@ -325,6 +325,5 @@ void es_show_head(es_text_t *out, const es_reader_t *reader) {
 void es_show_table(es_text_t *out, const es_reader_t *reader, int64_t delta) {
   es_show_head(out, reader);
   for (int split = 0; split < ES_SPLITS; split++) append_split(out, reader, split, delta);
-  es_show_probe_datasets(out, reader);
   append_scalars(out, reader->result);
 }
