@@ -134,20 +134,25 @@ static es_code_t read_range(const value_t *v) {
   return ES_OK;
 }
 
-static es_code_t read_milestones(const value_t *v) {
-  es_train_settings_t *train = v->at;
+/* Reads an ascending list of integers, or one integer. */
+static es_code_t read_ascending(const value_t *v, int most, int32_t *list, int32_t *count) {
   const es_yaml_t *item;
   int n;
   if (!read_items(v->node, &item, &n) || n < 1) return refuse(v, v->node);
-  if (n > ES_MILESTONES_MAX) return refuse_count(v, ES_MILESTONES_MAX);
+  if (n > most) return refuse_count(v, most);
   for (int i = 0; i < n; i++, item = item->next) {
     int64_t number;
     if (!read_integer(item, &number) || number < v->key->least || number > v->key->most) return refuse(v, item);
-    if (i > 0 && number <= train->milestones[i - 1]) return refuse_order(v, item);
-    train->milestones[i] = (int32_t)number;
+    if (i > 0 && number <= list[i - 1]) return refuse_order(v, item);
+    list[i] = (int32_t)number;
   }
-  train->n_milestones = n;
+  *count = n;
   return ES_OK;
+}
+
+static es_code_t read_milestones(const value_t *v) {
+  es_train_settings_t *train = v->at;
+  return read_ascending(v, ES_MILESTONES_MAX, train->milestones, &train->n_milestones);
 }
 
 /* Reads {step: …}, {milestones: …} or {plateau: …} and their options. */
@@ -351,18 +356,8 @@ static es_code_t read_epochs(const value_t *v) {
       return ES_OK;
     }
   }
-  const es_yaml_t *item;
-  int n;
-  if (!read_items(v->node, &item, &n) || n < 1) return refuse(v, v->node);
-  if (n > ES_EPOCHS_MAX) return refuse_count(v, ES_EPOCHS_MAX);
-  for (int i = 0; i < n; i++, item = item->next) {
-    int64_t number;
-    if (!read_integer(item, &number) || number < v->key->least || number > v->key->most) return refuse(v, item);
-    if (i > 0 && number <= epochs->list[i - 1]) return refuse_order(v, item);
-    epochs->list[i] = (int32_t)number;
-  }
+  ES_TRY(read_ascending(v, ES_EPOCHS_MAX, epochs->list, &epochs->n));
   epochs->kind = ES_EPOCHS_LIST;
-  epochs->n = n;
   return ES_OK;
 }
 
@@ -398,8 +393,6 @@ static es_code_t read_datasets(const value_t *v) {
 
 static es_code_t read_steps(const value_t *v) {
   es_steps_t *steps = v->at;
-  const es_yaml_t *item;
-  int n;
   steps->kind = ES_STEPS_NONE;
   steps->n = 0;
   if (is_word(v->node, "none")) return ES_OK;
@@ -408,16 +401,8 @@ static es_code_t read_steps(const value_t *v) {
     steps->kind = strcmp(v->node->first->key, "log") == 0 ? ES_STEPS_LOG : ES_STEPS_EVERY;
     return es_section_read(v->tree, "measure.steps", v->node, v->where, v->target, v->status);
   }
-  if (!read_items(v->node, &item, &n) || n < 1) return refuse(v, v->node);
-  if (n > ES_STEPS_LISTED) return refuse_count(v, ES_STEPS_LISTED);
-  for (int i = 0; i < n; i++, item = item->next) {
-    int64_t number;
-    if (!read_integer(item, &number) || number < v->key->least || number > v->key->most) return refuse(v, item);
-    if (i > 0 && number <= steps->list[i - 1]) return refuse_order(v, item);
-    steps->list[i] = (int32_t)number;
-  }
+  ES_TRY(read_ascending(v, ES_STEPS_LISTED, steps->list, &steps->n));
   steps->kind = ES_STEPS_LIST;
-  steps->n = n;
   return ES_OK;
 }
 
