@@ -95,7 +95,9 @@ static int dispatch(int argc, char **argv) {
     fprintf(stderr, "eigenscope: a command is missing; eigenscope --help lists the commands\n");
     return ES_EXIT_USAGE;
   }
-  if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) return print_help();
+  const bool help = strcmp(argv[1], "help") == 0;
+  if (help && argc > 2) return es_cli_help(argv[2], argc - 3, argv + 3) ? ES_EXIT_OK : refuse(argv[2]);
+  if (help || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) return print_help();
   if (strcmp(argv[1], "--help=records") == 0) return print_records();
   /* Help is answered before MPI starts, because login nodes forbid MPI. */
   if (es_cli_asks_help(argc - 2, argv + 2) && es_cli_help(argv[1], argc - 2, argv + 2)) return ES_EXIT_OK;

@@ -183,6 +183,9 @@ class Overview(harness.Case):
             self.assertTrue(done.stdout.startswith(f"eigenscope {command} "), done.stdout)
             self.assertIn("--", done.stdout.split("options:")[1])
             self.assertEqual(done.stderr, "")
+            self.assertEqual(self.run_program("help", command).stdout, done.stdout)
+        self.assertEqual(self.run_program("help", "data", "pack").stdout, self.run_program("data", "pack", "--help").stdout)
+        self.assertIn('did you mean "plan"?', self.run_program("help", "plann", expect=1).stderr)
 
     def test_version(self):
         line = self.run_program("--version", env=NO_MPI).stdout
