@@ -61,6 +61,9 @@ int32_t es_capture_width(const es_capture_t *capture, int layer);
 es_code_t es_capture_begin(es_capture_t *capture, int64_t samples, es_status_t *status);
 /** The observer that a pass calls; borrows the capture. */
 const es_observer_t *es_capture_observer(es_capture_t *capture);
+/** The rows that the observer has made of the output of a measured layer that it saw last; valid until it sees the next
+ * one. Borrowed. */
+const float *es_capture_rows(const es_capture_t *capture);
 /** After each batch: exchanges the rows of accumulators that are distributed over the ranks. Collective; all ranks
  * return the same code. */
 es_code_t es_capture_exchange(es_capture_t *capture, es_status_t *status);

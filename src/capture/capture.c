@@ -16,7 +16,8 @@ struct es_capture {
   es_accumulator_t **accumulators; /* owned; of each measured layer, from one `begin` to the next */
   es_cov_workspace_t workspace;
   float *scratch;
-  es_timer_t timer; /* of observe and exchange, since begin */
+  const float *rows; /* of the output that was observed last */
+  es_timer_t timer;  /* of observe and exchange, since begin */
   es_observer_t observer;
   es_owned_t owned; /* owns the arrays above */
 };
@@ -35,9 +36,9 @@ static void observe(void *context, int layer, int lane, const float *out, int64_
   if (place < 0) return;
   es_timer_start(&c->timer);
   const es_method_t *method = es_method_of(c->method, es_capture_node(c, place));
-  const float *matrix = method->rows(out, samples, shape, c->method_size, c->scratch);
+  c->rows = method->rows(out, samples, shape, c->method_size, c->scratch);
   const int64_t rows = samples * method->positions(shape, c->method_size);
-  es_accumulator_add(c->accumulators[place], &c->workspace, lane, matrix, rows);
+  es_accumulator_add(c->accumulators[place], &c->workspace, lane, c->rows, rows);
   es_timer_stop(&c->timer);
 }
 
@@ -118,6 +119,9 @@ int32_t es_capture_width(const es_capture_t *c, int layer) {
 }
 const es_observer_t *es_capture_observer(es_capture_t *c) {
   return &c->observer;
+}
+const float *es_capture_rows(const es_capture_t *c) {
+  return c->rows;
 }
 double es_capture_seconds(const es_capture_t *c) {
   return c->timer.seconds;

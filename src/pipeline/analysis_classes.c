@@ -200,18 +200,23 @@ static void add_kept(const es_classes_analysis_t *a, es_class_layer_t *layer) {
                       layer->is_double, a->lane_count[lane], a->labels + a->lane_start[lane]);
 }
 
+static const es_method_t *method_of(const es_classes_analysis_t *a, const es_ride_t *ride) {
+  const es_graph_t *g = graph_of(a);
+  const es_method_kind_t kind = a->context->point->measure.method;
+  return g ? es_method_of(kind, &g->nodes[g->layers[ride->shown]]) : es_method(kind);
+}
+
 static void take_slice(es_classes_analysis_t *a, const es_ride_t *ride) {
-  const es_measure_settings_t *m = &a->context->point->measure;
-  const es_method_t *method = graph_of(a)
-                                  ? es_method_of(m->method, &graph_of(a)->nodes[graph_of(a)->layers[ride->shown]])
-                                  : es_method(m->method);
+  const int32_t size = a->context->point->measure.method_size;
+  const es_method_t *method = method_of(a, ride);
   if (a->head >= 0 && ride->shown == a->shown) add(a, a->head, ride, ride->out, 1);
   if (ride->layer < 0) return;
-  const void *rows =
-      ride->is_double
-          ? (const void *)method->rows_f64(ride->out, ride->n, ride->shape, m->method_size, a->scratch)
-          : (const void *)method->rows(ride->out, ride->n, ride->shape, m->method_size, (float *)a->scratch);
-  add(a, ride->layer, ride, rows, method->positions(ride->shape, m->method_size));
+  const void *rows = ride->rows;
+  if (!rows && ride->is_double)
+    rows = method->rows_f64(ride->out, ride->n, ride->shape, size, a->scratch);
+  else if (!rows)
+    rows = method->rows(ride->out, ride->n, ride->shape, size, (float *)a->scratch);
+  add(a, ride->layer, ride, rows, method->positions(ride->shape, size));
 }
 
 static void take(void *context, const es_ride_t *ride) {
@@ -227,6 +232,7 @@ static void take(void *context, const es_ride_t *ride) {
     slice.n = ride->n - done < ES_SLICE_MAX ? ride->n - done : ES_SLICE_MAX;
     slice.at = ride->at + done;
     slice.out = (const char *)ride->out + (size_t)done * size;
+    if (slice.n < ride->n) slice.rows = NULL;
     slice.labels = ride->labels + done;
     take_slice(a, &slice);
   }

@@ -46,6 +46,7 @@ typedef struct es_ride {
   int64_t at;           /* the first sample among those of this rank, lane after lane */
   int64_t local, total; /* samples of this rank, of all ranks, in the whole pass */
   const void *out;      /* (n, shape.h, shape.w, shape.c), float or double */
+  const void *rows;     /* rows that measure.method makes of `out`; NULL if the layer is not measured, or unknown */
   int64_t n;
   es_shape_t shape;
   bool is_double;

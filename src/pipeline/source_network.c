@@ -159,15 +159,17 @@ static void show_riders(void *context, int captured, int lane, const float *out,
   es_network_source_t *s = r->source;
   int64_t *seen = &r->seen[captured * s->base.context->group.lane_count + lane];
   const int64_t at = r->samples.lane_start[lane] + *seen;
+  const int layer = es_capture_measured(s->capture, captured);
   r->inner->observe(r->inner->context, captured, lane, out, samples, shape);
   es_source_show(&s->base, &(es_ride_t){.split = r->split,
-                                        .layer = es_capture_measured(s->capture, captured),
+                                        .layer = layer,
                                         .shown = captured,
                                         .lane = lane,
                                         .at = at,
                                         .local = r->samples.lane_start[s->base.context->group.lane_count],
                                         .total = r->samples.n,
                                         .out = out,
+                                        .rows = layer >= 0 ? es_capture_rows(s->capture) : NULL,
                                         .n = samples,
                                         .shape = shape,
                                         .labels = r->labels + at});

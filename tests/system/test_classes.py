@@ -238,6 +238,20 @@ class Network(results.Case):
                 self.assertTrue(np.isnan(np.delete(values[name], hidden[-1], axis=2)).all())
 
 
+    def test_methods(self):
+        """The mean of the rows of a sample is the row of `mean`, and its columns are those of {pool: 1}."""
+        found = []
+        for method in ("channelwise", "mean", "{pool: 1}"):
+            self.run_job("--quiet", output=method[:5], sets=[f"measure.method={method}", "grid.seed=0"])
+            path, = self.points(method[:5]).values()
+            found.append(results.variables(path))
+        for other in found[1:]:
+            for name in ("nc2_norms", "nc2_angles"):
+                np.testing.assert_allclose(other[name], found[0][name], rtol=1e-4, err_msg=name)
+            np.testing.assert_allclose(other["class_center_accuracy"], found[0]["class_center_accuracy"], atol=0.03)
+        self.assertEqual(results.different({name: found[1][name] for name in NAMES}, {name: found[2][name] for name in NAMES}), [])
+
+
 class Classifier(results.Case):
     """NC1 … NC4 of the hidden layer of an MLP, whose outputs numpy computes from its weights."""
     job = MLP
