@@ -15,8 +15,11 @@ LIMIT = 2_600_000  # KiB of address space, less than all images need
 JOB = """name: large
 grid: {{dataset: d, model: tiny, resolution: {side}, seed: [0, 1]}}
 models: {{tiny: {{vgg: [8, M, M, 12, M, M]}}}}
-datasets: {{d: {{format: hdf5, path: {path}, limit: {{train: {train}, eval: 20}}}}}}
+datasets:
+  d: {{format: hdf5, path: {path}, limit: {{train: {train}, eval: 20}}}}
+  e: {{format: hdf5, path: other.h5, limit: {{train: 24, eval: 9}}}}
 train: {{epochs: {epochs}, batch: 16, augment: [crop, flip]}}
+probe: {{epochs: last, pool: 1, datasets: [e]}}
 """
 
 
@@ -34,6 +37,10 @@ class Stream(harness.Case):
                     data.id.write_direct_chunk((first, 0, 0, 0), zeros)
                 data[:min(USED, n)] = images[:min(USED, n)]
                 file[f"{split}/labels"] = numpy.arange(n) % 4
+
+    def setUp(self):
+        super().setUp()
+        self.write_images("other.h5", USED)
 
     def start(self, ranks, epochs=1, train=40):
         job = self.write("job.yaml", JOB.format(side=SIDE, path="large.h5", epochs=epochs, train=train))
