@@ -21,11 +21,14 @@
  * converge, the solver continues in double, and at last by Newton's method (src/probe/newton.c). The reported numbers
  * always come from a final evaluation in double.
  *
- * On CPUs with AMX, steps read features in float of ordinary size that are rounded to bfloat16 (src/probe/tiles.h),
- * half the bytes. They minimise F of the rounded features plus a linear term that gives this function the value and the
- * gradient of F at one point. Each time that the bound of the gap has fallen to a thousandth, a pass in float computes
- * value and gradient of F, and with them a new linear term, so the fit converges to the optimum of F. If a correction
- * does not lower the gap of F to a quarter, steps go on in float.
+ * On CPUs with AMX or AVX512-BF16, steps read features in float of ordinary size that are rounded to bfloat16
+ * (src/probe/tiles.h), half the bytes. They minimise F of the rounded features plus a linear term that gives this
+ * function the value and the gradient of F at one point. Each time that the bound of the gap has fallen to a
+ * thousandth, a pass in float computes value and gradient of F, and with them a new linear term, so the fit converges
+ * to the optimum of F. If a correction does not lower the gap of F to a quarter, steps go on in float. Directions are
+ * rounded to bfloat16 before a step is taken along them, which costs no accuracy. A pass adds to the gradient the
+ * change of the probabilities since the last pass, rounded to bfloat16; what rounding leaves out is part of the next
+ * change.
  *
  * Features are centred in double. Features in float of ordinary size (no mean or range above 2²⁰) are then rounded to
  * float again, so what is smaller than 6e-8 of a value's distance from the mean is lost. Larger ones, and features in

@@ -141,17 +141,16 @@ static void add_panel(curvature_t *h, double *out, int64_t n) {
 
 /* Sums a lane into `out`. */
 static void sum_lane(curvature_t *h, rows_t *rows, int lane, double *out) {
-  const int64_t end = rows->start[lane + 1];
   int64_t held = 0; /* rows of the panel */
   memset(out, 0, es_curvature_sums(rows->d, rows->k) * sizeof *out);
   if (!h->paired) memset(h->sum, 0, (size_t)h->size * (size_t)h->size * sizeof *h->sum);
-  for (int64_t i = rows->start[lane], n; i < end; i += n * rows->stride) {
-    n = es_rows_sample_count(rows, end - i);
-    if (held + n > ES_CURVATURE_PANEL) {
+  for (int64_t i = rows->start[lane], n; i < rows->chosen_end[lane]; i += n) {
+    slice_t s;
+    if (held + ES_ROWS_SLICE > ES_CURVATURE_PANEL) {
       add_panel(h, out, held);
       held = 0;
     }
-    es_rows_sample(rows, lane, i, n, h->columns);
+    n = es_rows_sample(rows, lane, i, h->columns, &s);
     if (h->paired)
       fill_paired(h, held, rows->block, rows->block32, n);
     else

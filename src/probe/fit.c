@@ -64,6 +64,7 @@ static es_code_t create(fit_t *f, const es_probe_problem_t *p, const es_group_t 
   f->direction = es_owned_allocate_zero(&f->owned, f->size, sizeof(double));
   f->gradient = es_owned_allocate_zero(&f->owned, f->size, sizeof(double));
   f->last = es_owned_allocate(&f->owned, f->size, sizeof(double));
+  f->known = es_owned_allocate_zero(&f->owned, f->rows.tiles ? f->size : 0, sizeof(double));
   f->linear = es_owned_allocate_zero(&f->owned, f->rows.tiles ? f->size : 0, sizeof(double));
   if (f->owned.failed) return es_out_of_memory(status, STAGE, "vectors of %zu weights", f->size);
   if (es_fit_leads(f)) ES_TRY(es_history_create(&f->history, f->size, f->rows.k, status));
@@ -79,7 +80,7 @@ int64_t es_probe_bytes(const es_probe_problem_t *problem, const es_group_t *grou
   const int32_t d = problem->width, k = problem->classes;
   const size_t size = es_probe_weights_size(d, k);
   int64_t bytes = es_rows_bytes(problem, es_rows_local(problem, group), group->lane_count ? group->lane_count : 1) +
-                  40 * (int64_t)size;
+                  48 * (int64_t)size;
   bytes += es_sketch_bytes(d, k, group->rank == 0);
   if (group->rank == 0) bytes += es_history_bytes(size, k);
   return bytes;
@@ -124,16 +125,25 @@ static void store_weights(const fit_t *f, double *weights) {
 
 /* ---- the solver ---- */
 
+/* Makes the result of a pass the gradient of the loss. */
+static void complete(fit_t *f, double *gradient) {
+  if (!es_fit_is_coarse(f) || !es_fit_leads(f)) return;
+  cblas_daxpy((int)f->size, 1.0, gradient, 1, f->known, 1);
+  memcpy(gradient, f->known, f->size * sizeof *gradient);
+}
+
 /* Computes a direction and moves along it: by `first` if that step is good, else by a searched one. Updates solution,
  * logits, gradient and history. Returns the step, 0 if none lowers F. Collective. */
 static double step(fit_t *f, double first) {
   line_t line;
   if (es_fit_leads(f)) es_history_direction(&f->history, f->direction, f->gradient, &f->sketch);
+  if (es_fit_leads(f) && es_fit_is_coarse(f)) es_rows_round(&f->rows, f->direction);
   if (!es_fit_line(f, &line)) return 0.0;
   es_group_broadcast(f->group, f->direction, f->size * sizeof *f->direction, 0);
   trial_t trial = {.t = first};
   double *gradient = f->last; /* of the trial, while f->gradient still is that of the start */
   es_rows_sweep(&f->rows, f->direction, first, gradient, &trial.loss, &trial.slope);
+  complete(f, gradient);
   const bool accepted = es_fit_accepts(f, &line, &trial);
   const double t = accepted ? first : es_fit_search(f, &line, first, &trial);
   if (!(t > 0.0)) return 0.0;
@@ -142,10 +152,10 @@ static double step(fit_t *f, double first) {
   f->gradient = gradient;
   if (es_fit_leads(f)) cblas_daxpy((int)f->size, t, f->direction, 1, f->w, 1);
   f->loss = accepted ? trial.loss : es_rows_gradient(&f->rows, f->gradient);
+  if (!accepted) complete(f, f->gradient);
   if (es_fit_is_coarse(f)) {
     f->shift += t * line.linear;
     f->loss += f->shift;
-    if (es_fit_leads(f)) cblas_daxpy((int)f->size, 1.0, f->linear, 1, f->gradient, 1);
   }
   es_fit_score(f);
   if (es_fit_leads(f)) es_history_push(&f->history, t, f->direction, f->gradient, f->last);
@@ -154,36 +164,25 @@ static double step(fit_t *f, double first) {
 
 /* ---- the rows that steps use ---- */
 
-/* Lets steps use rows in bfloat16: half the bytes, and steps wait for memory. They minimise F of the rounded rows plus
- * a linear term, chosen so that value and gradient at w are those of F. Collective. */
+/* Lets steps use rows in bfloat16, from the point w, where loss and gradient are known in float. Steps then minimise F
+ * of the rounded rows, at logits that are exact at w, plus a linear term that gives this function the gradient of F at
+ * w. Collective. */
 static void coarsen(fit_t *f) {
-  const double loss = f->loss;
-  es_group_broadcast(f->group, f->w, f->size * sizeof *f->w, 0);
   f->rows.coarse = true;
-  f->shift = loss - es_rows_evaluate(&f->rows, f->w, f->rows.logits, f->last);
-  if (!es_fit_leads(f)) return;
-  memcpy(f->linear, f->gradient, f->size * sizeof *f->linear);
-  cblas_daxpy((int)es_fit_weights(f), -f->rows.l2, f->w, 1, f->linear, 1);
-  cblas_daxpy((int)f->size, -1.0, f->last, 1, f->linear, 1);
+  f->shift = 0.0;
+  if (es_fit_leads(f)) {
+    memcpy(f->known, f->gradient, f->size * sizeof *f->known);
+    cblas_daxpy((int)es_fit_weights(f), -f->rows.l2, f->w, 1, f->known, 1);
+  }
+  es_rows_known(&f->rows, f->last);
+  for (size_t i = 0; es_fit_leads(f) && i < f->size; i++) f->linear[i] = f->known[i] - f->last[i];
 }
 
 /* Computes value and gradient of F at w with the rows in float, and the linear term anew. Collective. */
 static void correct(fit_t *f) {
-  double *gradient = f->last;
-  es_group_broadcast(f->group, f->w, f->size * sizeof *f->w, 0);
   f->rows.coarse = false;
-  const double loss = es_rows_evaluate(&f->rows, f->w, f->rows.step, gradient);
-  f->rows.coarse = true;
-  f->shift += loss - f->loss;
-  f->loss = loss;
-  if (es_fit_leads(f)) {
-    cblas_daxpy((int)es_fit_weights(f), f->rows.l2, f->w, 1, f->linear, 1);
-    cblas_daxpy((int)f->size, -1.0, f->gradient, 1, f->linear, 1);
-    cblas_daxpy((int)f->size, 1.0, gradient, 1, f->linear, 1);
-  }
-  f->last = f->gradient;
-  f->gradient = gradient;
-  es_fit_score(f);
+  es_fit_recompute(f);
+  coarsen(f);
 }
 
 /* Switches from bfloat16 to float, or from float to double: recomputes logits and gradient. Collective. */
@@ -221,9 +220,9 @@ static void solve(fit_t *f, es_probe_result_t *out, const es_probe_problem_t *p,
       refine(f, true);
       continue;
     }
-    if (out->iterations == next_sketch) {
+    if (out->iterations >= next_sketch && (out->iterations == 0 || !es_fit_near(f))) {
       es_sketch_update(&f->sketch, &f->rows, warm || out->iterations > 0);
-      next_sketch = next_sketch == 0 ? SKETCH_AGAIN : 3 * next_sketch;
+      next_sketch = next_sketch == 0 ? SKETCH_AGAIN : 2 * next_sketch;
     }
     if (out->iterations % STALLED == 0) {
       const bool stalled = before - f->objective <= 1e-12 * f->objective;

@@ -79,7 +79,7 @@ void es_fit_evaluate(fit_t *f) {
 
 void es_fit_recompute(fit_t *f) {
   es_group_broadcast(f->group, f->w, f->size * sizeof *f->w, 0);
-  f->loss = es_rows_evaluate(&f->rows, f->w, f->rows.logits, f->gradient);
+  f->loss = es_rows_evaluate(&f->rows, f->w, f->gradient);
   es_fit_score(f);
 }
 
@@ -144,6 +144,11 @@ double es_fit_search(fit_t *f, const line_t *line, double first, const trial_t *
     }
   }
   return best;
+}
+
+bool es_fit_near(const fit_t *f) {
+  const double times = 30.0;
+  return f->norm <= times * GRADIENT_TOLERANCE && f->gap <= times * times * f->tolerance;
 }
 
 bool es_fit_good(const fit_t *f) {

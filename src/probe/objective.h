@@ -22,7 +22,8 @@ typedef struct fit {
   double *direction; /* current on all ranks */
   double *gradient;  /* of F; rank 0 only */
   double *last;      /* gradient before the last step, or of a trial; rank 0 only */
-  double *linear;    /* added to the gradient of the loss of rows in bfloat16; rank 0 only */
+  double *known;     /* gradient of the loss of the last pass, to which coarse passes add changes; rank 0 only */
+  double *linear;    /* gradient in float − gradient of rows in bfloat16 at the last point in float; rank 0 only */
   double shift;      /* added to the loss of rows in bfloat16, at w */
   double loss;       /* at w */
   double objective, gap, norm;
@@ -72,6 +73,8 @@ void es_fit_evaluate(fit_t *f);
 void es_fit_recompute(fit_t *f);
 /* True if the fit has converged. */
 bool es_fit_good(const fit_t *f);
+/* True if the fit is so near to its goal that a new metric does not pay. */
+bool es_fit_near(const fit_t *f);
 
 /* Computes the scalars of f->direction on all ranks; returns false if the direction does not descend. Collective. */
 bool es_fit_line(const fit_t *f, line_t *line);

@@ -3,6 +3,7 @@
  * OUTER sums of `backward` stay in registers. */
 #include "eigenscope/kernel.h"
 #include "products.h"
+#include "unroll.h"
 #include <string.h>
 
 typedef float vector_t __attribute__((vector_size(VECTOR * sizeof(float)), aligned(sizeof(float)), may_alias));
@@ -12,12 +13,6 @@ typedef double wide_t __attribute__((vector_size(VECTOR * sizeof(double)), align
 /* Rows of a tile of `forward`; its features at a time, so that the weights of a tile stay in the first-level cache. */
 enum { TALL = 4, LONG = 1024 };
 enum { PAIR = 2 * VECTOR };
-
-#ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
 
 static ES_INLINE vector_t load(const float *from) {
   return *(const vector_t *)from;

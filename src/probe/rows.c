@@ -57,8 +57,12 @@ static const tiles_t *tiles_of(const es_probe_problem_t *problem) {
   return problem->width >= PACKED_LEAST && !problem->is_double ? es_tiles() : NULL;
 }
 
+int64_t es_rows_most(const rows_t *rows, bool packed) {
+  return packed ? packed_most(rows->d) : slice_most(rows->d);
+}
+
 int64_t es_rows_count(const rows_t *rows, int64_t left) {
-  const int64_t most = rows->coarse && !rows->exact ? packed_most(rows->d) : slice_most(rows->d);
+  const int64_t most = es_rows_most(rows, rows->coarse && !rows->exact);
   return left < most ? left : most;
 }
 
@@ -66,18 +70,11 @@ int64_t es_rows_bytes(const es_probe_problem_t *problem, int64_t n_local, int la
   const int32_t d = problem->width, k = problem->classes;
   const int64_t columns = (int64_t)columns_of(k), wide = d, padded = (int64_t)es_tiles_up((size_t)d);
   const int64_t slice = tiles_of(problem) ? packed_most(d) : slice_most(d);
-  const int64_t packed = 2 * (n_local + lanes * ES_TILES_EDGE + slice) * padded + 4 * (padded + slice) * (columns + 15);
-  return n_local * (16 * (int64_t)k + 12) + 8 * lanes * (int64_t)es_rows_sum_size(d, k) +
+  const int64_t packed =
+      2 * (n_local + lanes * ES_TILES_EDGE + slice) * padded + 4 * (padded + slice) * (columns + 15) + 4 * n_local * k;
+  return n_local * (16 * (int64_t)k + 16) + 8 * lanes * ((int64_t)es_rows_sum_size(d, k) + 1) +
          slice * (8 * (int64_t)k + 4 * columns + 4 * wide) + slice_most(d) * 16 * wide + 4 * wide * columns +
          8 * wide * (k + 2) + (tiles_of(problem) ? packed : 0);
-}
-
-/* The metric needs no more than SAMPLED rows: 76 steps with a quarter of 50,000 rows, 75 with all. */
-enum { SAMPLED = 16384 };
-
-/* Sampled rows of a lane are so many rows apart. */
-static int64_t stride_of(int64_t n) {
-  return n > SAMPLED ? (n + SAMPLED - 1) / SAMPLED : 1;
 }
 
 es_code_t es_rows_create(rows_t *out, const es_probe_problem_t *problem, int32_t k, const es_group_t *group,
@@ -85,7 +82,6 @@ es_code_t es_rows_create(rows_t *out, const es_probe_problem_t *problem, int32_t
   const int64_t n_local = es_rows_local(problem, group);
   const size_t n = (size_t)n_local, d = (size_t)problem->width, classes = (size_t)k, columns = columns_of(k),
                lanes = at_least((size_t)group->lane_count, 1), slice = (size_t)slice_most(problem->width);
-  const int64_t stride = stride_of(problem->n);
   const tiles_t *tiles = tiles_of(problem);
   const size_t tall = tiles ? (size_t)packed_most(problem->width) : slice, packs = tiles ? 1 : 0;
   es_owned_t owned = {0};
@@ -112,10 +108,12 @@ es_code_t es_rows_create(rows_t *out, const es_probe_problem_t *problem, int32_t
                .sampled = es_owned_allocate(&owned, at_least(slice, tall) * d, sizeof(float)),
                .tiles = tiles,
                .packed_start = es_owned_allocate(&owned, lanes, sizeof(int64_t)),
-               .packed_sample = es_owned_allocate(&owned, packs * tall * es_tiles_up(d), 2),
+               .known = es_owned_allocate(&owned, packs * n * classes, sizeof(float)),
+               .packed_sample = es_owned_allocate_zero(&owned, packs * tall * es_tiles_up(d), 2),
                .packed_factor = es_owned_allocate(&owned, packs * es_tiles_factor(problem->width, (int64_t)columns), 2),
                .packed_block = es_owned_allocate(&owned, packs * es_tiles_factor((int64_t)tall, (int64_t)columns), 2),
-               .stride = stride,
+               .chosen = es_owned_allocate(&owned, n, sizeof(int32_t)),
+               .chosen_end = es_owned_allocate(&owned, lanes, sizeof(int64_t)),
                .coefficients = es_owned_allocate(&owned, d * columns, sizeof(float)),
                .wide = es_owned_allocate(&owned, slice * d, sizeof(double)),
                .narrowed = es_owned_allocate(&owned, slice * d, sizeof(float)),
@@ -171,7 +169,7 @@ static double *slice_wide(const rows_t *rows, int64_t i, int64_t n) {
 }
 
 /* Rows i … i+n−1, centred, scaled and in float. */
-static const float *slice_narrow(const rows_t *rows, int64_t i, int64_t n) {
+const float *es_rows_narrow(const rows_t *rows, int64_t i, int64_t n) {
   if (rows->x && !rows->far) return rows->x + i * rows->d;
   shorten(rows->narrowed, slice_wide(rows, i, n), n * rows->d);
   return rows->narrowed;
@@ -256,15 +254,21 @@ static void narrow_all(float *restrict out, const double *restrict in, double fa
   for (int64_t i = 0; i < n; i++) out[i] = narrow(in[i] * factor);
 }
 
+void es_rows_round(const rows_t *rows, double *direction) {
+  const double factor = 1.0 / rows->scale;
+  for (int64_t i = 0; i < (int64_t)rows->k * rows->d; i++)
+    direction[i] = (double)es_tiles_round(narrow(direction[i] * factor)) * rows->scale;
+}
+
 /* Slice of a lane. The packed rows of a slice follow each other, because slices of tiles have whole blocks. */
-static slice_t slice_of(const rows_t *rows, int lane, int64_t first, int64_t n) {
+slice_t es_rows_slice(const rows_t *rows, int lane, int64_t first, int64_t n) {
   slice_t s = {.first = first, .n = n};
   if (rows->exact) {
     s.wide = slice_wide(rows, first, n);
   } else if (rows->coarse) {
     s.packed = rows->packed + rows->packed_start[lane] + (int64_t)es_tiles_rows(first - rows->start[lane], rows->d);
   } else {
-    s.x = slice_narrow(rows, first, n);
+    s.x = es_rows_narrow(rows, first, n);
     s.next = rows->x && !rows->far && first + 2 * n <= rows->n_local ? s.x + n * rows->d : NULL;
   }
   return s;
@@ -314,11 +318,22 @@ void es_rows_apply(rows_t *rows, double *into, const double *v) {
     const int64_t end = rows->start[lane + 1];
     for (int64_t i = rows->start[lane], n; i < end; i += n) {
       n = es_rows_count(rows, end - i);
-      const slice_t s = slice_of(rows, lane, i, n);
+      const slice_t s = es_rows_slice(rows, lane, i, n);
       slice_logits(rows, into + i * k, &s, v + k * d);
     }
   }
   rows->passes++;
+}
+
+/* Replaces probabilities by their changes, rounded to bfloat16, and adds these to `known`. What rounding leaves out is
+ * part of the next change. */
+ES_KERNEL
+static void take_changes(double *restrict p, float *restrict known, int64_t n) {
+  for (int64_t i = 0; i < n; i++) {
+    const float change = es_tiles_round(narrow(p[i] - (double)known[i]));
+    p[i] = (double)change;
+    known[i] += change;
+  }
 }
 
 /* Σ (p − y)·step, in lanes of which each has its own sum. */
@@ -341,11 +356,13 @@ typedef enum sum {
   RESIDUALS, /* p − y: the gradient */
   THERE,     /* p − y at the logits that the pass computes */
   STEPPED,   /* p − y at logits + t·step */
+  KNOWN,     /* p − y with the probabilities of the last pass */
   CURVATURE, /* p·(step − Σ p·step): the Hessian times the direction of rows->step */
   DIAGONAL   /* p·(1 − p), and x² instead of x: the diagonal of the Hessian */
 } sum_t;
 
-/* A pass over the rows: its sum; the weights or the direction whose logits are computed into `into` before, or NULL. */
+/* A pass over the rows: its sum; the weights or the direction whose logits are computed into `into` before, or NULL.
+ * With rows->coarse, RESIDUALS and STEPPED are changes of p since the last pass. */
 typedef struct pass {
   sum_t what;
   const double *v;
@@ -358,15 +375,23 @@ static void slice_block(rows_t *rows, const slice_t *s, const pass_t *pass, doub
   const double *step = rows->step + first;
   const int32_t *label = rows->label + s->first;
   const sum_t what = pass->what;
+  float *known = rows->known + first;
+  if (what == KNOWN) {
+    widen(rows->block, known, s->n * k);
+    for (int64_t r = 0; r < s->n; r++) rows->block[r * k + label[r]] -= 1.0;
+    return;
+  }
   if (what == STEPPED)
     es_softmax_logits(rows->block, rows->logits + first, step, pass->t, s->n, rows->k);
   else
     memcpy(rows->block, (what == THERE ? pass->into : rows->logits) + first, (size_t)(s->n * k) * sizeof(double));
   sums[0] += es_softmax_rows(rows->block, label, s->n, rows->k);
   if (what == STEPPED) sums[1] += slope_of(rows->block, step, label, s->n, rows->k);
+  if (what == THERE && s->x && rows->tiles) shorten(known, rows->block, s->n * k);
+  if (s->packed) take_changes(rows->block, known, s->n * k);
   for (int64_t r = 0; r < s->n; r++) {
     double *p = rows->block + r * k, mean = 0.0;
-    if (what <= STEPPED) p[label[r]] -= 1.0;
+    if (what <= STEPPED && !s->packed) p[label[r]] -= 1.0;
     for (int64_t c = 0; what == CURVATURE && c < k; c++) mean += p[c] * step[r * k + c];
     for (int64_t c = 0; what == CURVATURE && c < k; c++) p[c] *= step[r * k + c] - mean;
     for (int64_t c = 0; what == DIAGONAL && c < k; c++) p[c] *= 1.0 - p[c];
@@ -391,6 +416,9 @@ static void slice_product(rows_t *rows, double *sum, const slice_t *s, sum_t wha
   }
   narrow_all(rows->block32, rows->block, 1.0, s->n * k);
   es_rows_add(rows, sum, s, rows->k);
+  if (what != KNOWN) return;
+  for (int64_t e = 0; e < s->n * k; e++) rows->block32[e] -= es_tiles_round(rows->block32[e]);
+  es_rows_add(rows, sum, s, rows->k); /* what rounding left out */
 }
 
 /* out (k × d + k) = Σ block ⊗ (x, 1) over all ranks; sums = loss and slope. */
@@ -405,7 +433,7 @@ static void sum_rows(rows_t *rows, double *out, const pass_t *pass, double sums[
     const int64_t end = rows->start[lane + 1];
     for (int64_t i = rows->start[lane], n; i < end; i += n) {
       n = es_rows_count(rows, end - i);
-      const slice_t s = slice_of(rows, lane, i, n);
+      const slice_t s = es_rows_slice(rows, lane, i, n);
       if (pass->v) slice_logits(rows, pass->into + i * k, &s, pass->v + k * d);
       slice_block(rows, &s, pass, bias + k);
       add_rows(bias, rows->block, n, k);
@@ -426,10 +454,15 @@ double es_rows_gradient(rows_t *rows, double *gradient) {
   return sums[0];
 }
 
-double es_rows_evaluate(rows_t *rows, const double *v, double *into, double *gradient) {
+double es_rows_evaluate(rows_t *rows, const double *v, double *gradient) {
   double sums[2];
-  sum_rows(rows, gradient, &(pass_t){.what = THERE, .v = v, .into = into}, sums);
+  sum_rows(rows, gradient, &(pass_t){.what = THERE, .v = v, .into = rows->logits}, sums);
   return sums[0];
+}
+
+void es_rows_known(rows_t *rows, double *gradient) {
+  double sums[2];
+  sum_rows(rows, gradient, &(pass_t){.what = KNOWN}, sums);
 }
 
 void es_rows_sweep(rows_t *rows, const double *direction, double t, double *gradient, double *loss, double *slope) {
@@ -447,43 +480,6 @@ void es_rows_curvature(rows_t *rows, const double *direction, double *product) {
 void es_rows_diagonal(rows_t *rows, double *diagonal) {
   double sums[2];
   sum_rows(rows, diagonal, &(pass_t){.what = DIAGONAL}, sums);
-}
-
-/* ---- sampled rows ---- */
-
-void es_rows_load_factor(rows_t *rows, int32_t count) {
-  if (rows->tiles) rows->tiles->load(rows->packed_factor, rows->coefficients, count, rows->d);
-}
-
-int64_t es_rows_sample_count(const rows_t *rows, int64_t left) {
-  const int64_t most = rows->tiles ? packed_most(rows->d) : slice_most(rows->d),
-                taken = (left + rows->stride - 1) / rows->stride;
-  return taken < most ? taken : most;
-}
-
-slice_t es_rows_sample(rows_t *rows, int lane, int64_t i, int64_t n, int32_t count) {
-  const int64_t k = rows->k, d = rows->d, stride = rows->stride;
-  slice_t s = {.first = i, .n = n};
-  for (int64_t r = 0; r < n; r++)
-    memcpy(rows->block + r * k, rows->logits + (i + r * stride) * k, (size_t)k * sizeof(double));
-  es_softmax_rows(rows->block, rows->label + i, n, rows->k); /* the labels count only for the loss */
-  if (stride == 1) {
-    rows_t plain = *rows;
-    plain.exact = false;
-    plain.coarse = rows->tiles != NULL;
-    s = slice_of(&plain, lane, i, n);
-  } else {
-    for (int64_t r = 0; r < n; r++)
-      memcpy(rows->sampled + r * d, slice_narrow(rows, i + r * stride, 1), (size_t)d * sizeof(float));
-    if (rows->tiles) rows->tiles->pack(rows->packed_sample, rows->sampled, n, d);
-    s.packed = rows->tiles ? rows->packed_sample : NULL;
-    s.x = rows->sampled;
-  }
-  if (s.packed)
-    rows->tiles->forward(rows->block32, s.packed, n, d, rows->packed_factor, count);
-  else
-    rows->products->forward(rows->block32, s.x, n, d, rows->coefficients, count);
-  return s;
 }
 
 /* ---- along a direction ---- */

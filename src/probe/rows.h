@@ -45,14 +45,16 @@ typedef struct rows {
   double *wide;            /* (slice, d) for products in double */
   float *narrowed;         /* (slice, d) for products in float, unless x is centred */
   double *spare;           /* (k, d), at least (2, d): coefficients in double */
-  float *sampled;          /* (slice, d) copies of sampled rows, if stride is not 1 */
-  int64_t stride;          /* of sampled rows in a lane */
+  float *sampled;          /* (slice, d) copies of chosen rows */
+  int32_t *chosen;         /* (n_local), from start[lane] to chosen_end[lane]: the rows of the metric */
+  int64_t *chosen_end;     /* (lane_count) */
   bool exact;              /* true for products in double */
   const tiles_t *tiles;    /* products of rows in bfloat16; NULL without AMX, or if rows are not centred in float */
   bool coarse;             /* true for these products, unless `exact` */
   uint16_t *packed;        /* the rows in bfloat16, lane by lane */
   int64_t *packed_start;   /* (lane_count), first number of each lane in `packed` */
-  uint16_t *packed_sample; /* a slice of sampled rows, if stride is not 1 */
+  uint16_t *packed_sample; /* a slice of chosen rows; numbers after the last row are finite */
+  float *known;            /* (n_local, k) probabilities in the gradient of the last pass, for these products */
   uint16_t *packed_factor; /* `coefficients`, packed */
   uint16_t *packed_block;  /* `block32`, packed */
   int32_t passes;
@@ -76,6 +78,8 @@ void es_rows_centre(rows_t *rows);
 void es_rows_apply(rows_t *rows, double *into, const double *v);
 /* Number of rows of the slice that begins `left` rows before the end of its lane. */
 int64_t es_rows_count(const rows_t *rows, int64_t left);
+/* Most rows of a slice of packed rows, or of others. */
+int64_t es_rows_most(const rows_t *rows, bool packed);
 
 /* A slice of rows as products need it: in bfloat16, in double or in float. */
 typedef struct slice {
@@ -84,29 +88,40 @@ typedef struct slice {
   const float *x, *next;  /* `next`: the n rows after them, to fetch them into the cache, or NULL */
   double *wide;
 } slice_t;
-/* Prepares rows->coefficients (count × d) as a factor of the metric's products. */
+slice_t es_rows_slice(const rows_t *rows, int lane, int64_t first, int64_t n);
+/* Rows i … i+n−1, centred, scaled and in float. */
+const float *es_rows_narrow(const rows_t *rows, int64_t i, int64_t n);
+/* Chooses the rows from which the metric is computed: of each lane every `stride`-th row, unless its weight Σ p(1−p) at
+ * the logits is less than the share `negligible` of the lane's mean. Uses rows->step. Not collective. */
+void es_rows_choose(rows_t *rows, int64_t stride, double negligible);
+/* Computes the weights Σ p(1−p) of n samples from their probabilities. */
+void es_rows_weigh(double *weight, const double *p, int64_t n, int32_t k);
+/* Prepares rows->coefficients (count × d) as a factor of the metric's products, which may round them. */
 void es_rows_load_factor(rows_t *rows, int32_t count);
-/* Number of sampled rows of the slice that begins `left` rows before the end of its lane. */
-int64_t es_rows_sample_count(const rows_t *rows, int64_t left);
-/* Rows i, i + stride … of a lane, with rows->stride, n of them, at most a slice. Computes their probabilities at the
- * current logits into rows->block, and their products with the `count` prepared columns into rows->block32. */
-slice_t es_rows_sample(rows_t *rows, int lane, int64_t i, int64_t n, int32_t count);
+/* A slice of a lane's chosen rows, of which the first is chosen[i]. Computes their probabilities at the logits into
+ * rows->block, and their products with the `count` prepared columns into rows->block32. Returns their number. */
+int64_t es_rows_sample(rows_t *rows, int lane, int64_t i, int32_t count, slice_t *slice);
 /* sum (count × d) += block32ᵀ·x for the rows of a slice. */
 void es_rows_add(rows_t *rows, double *sum, const slice_t *slice, int32_t count);
+/* Rounds a direction (k × d + k) to weights that products in bfloat16 take as they are. Not collective. */
+void es_rows_round(const rows_t *rows, double *direction);
 /* Computes rows->step = W (features − mean) + b for the direction (W, b), and gradient, loss and slope (the derivative
  * of the loss with respect to t) at logits + t·step, in one pass over the features. `gradient` may be NULL on ranks
- * that do not need it. Collective. */
+ * that do not need it. With `coarse`, it is the change of the gradient since the last pass: the probabilities' changes
+ * are rounded, and so the error falls with the length of the steps. Collective. */
 void es_rows_sweep(rows_t *rows, const double *direction, double t, double *gradient, double *loss, double *slope);
 /* Loss at logits + t·step, and its derivative with respect to t. Collective. */
 void es_rows_trial(rows_t *rows, double t, double *loss, double *slope);
 /* logits += t·step. */
 void es_rows_move(rows_t *rows, double t);
 /* Gradient of the loss at the logits with respect to W (k × d) and b (k), without the penalty; may be NULL on ranks
- * that do not need it. Returns the loss. Collective. */
+ * that do not need it. With `coarse` as in es_rows_sweep. Returns the loss. Collective. */
 double es_rows_gradient(rows_t *rows, double *gradient);
-/* Computes the logits of the weights v into `into`, rows->logits or rows->step, and in the same pass gradient and loss
- * there. Collective. */
-double es_rows_evaluate(rows_t *rows, const double *v, double *into, double *gradient);
+/* Computes rows->logits of the weights v, and in the same pass gradient and loss there. Collective. */
+double es_rows_evaluate(rows_t *rows, const double *v, double *gradient);
+/* Gradient of the loss with the rows in bfloat16 and the probabilities of the last pass. Needs rows->coarse.
+ * Collective. */
+void es_rows_known(rows_t *rows, double *gradient);
 /* Computes rows->step for the direction, and the product of the Hessian of the loss with the direction. Needs
  * rows->exact. Collective. */
 void es_rows_curvature(rows_t *rows, const double *direction, double *product);

@@ -69,14 +69,6 @@ static void test_matrix(const sketch_t *s, float *out) {
 }
 _Static_assert(ES_ROWS_SKETCH <= 128, "four words of signs for each feature");
 
-/* Computes the weights of n samples from their probabilities: Σ p(1−p) over classes. */
-static void weigh(double *weight, const double *p, int64_t n, int32_t k) {
-  for (int64_t i = 0; i < n; i++) {
-    weight[i] = 0.0;
-    for (int32_t c = 0; c < k; c++) weight[i] += p[i * k + c] * (1.0 - p[i * k + c]);
-  }
-}
-
 /* Computes the probabilities of a slice at the current logits into rows->block. */
 static void slice_probabilities(rows_t *rows, int64_t i, int64_t n) {
   memcpy(rows->block, rows->logits + i * rows->k, (size_t)(n * rows->k) * sizeof(double));
@@ -88,7 +80,7 @@ static void slice_coupling(rows_t *rows, double *sum, int64_t i, int64_t n) {
   const int32_t k = rows->k;
   double weight[ES_ROWS_SLICE], *total = sum + (size_t)k * (size_t)k;
   slice_probabilities(rows, i, n);
-  weigh(weight, rows->block, n, k);
+  es_rows_weigh(weight, rows->block, n, k);
   cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, k, k, (int)n, 1.0, rows->block, k, rows->block, k, 1.0, sum, k);
   for (int64_t r = 0; r < n; r++) {
     for (int32_t c = 0; c < k; c++) total[c] += rows->block[r * k + c];
@@ -97,34 +89,32 @@ static void slice_coupling(rows_t *rows, double *sum, int64_t i, int64_t n) {
 }
 
 /* For sampled rows: sum (count × d) += Σ w (xᵀ test) x. */
-static void slice_sketch(rows_t *rows, double *sum, int lane, int64_t i, int64_t n, int32_t count) {
+static int64_t slice_sketch(rows_t *rows, double *sum, int lane, int64_t i, int32_t count) {
   double weight[ES_ROWS_SLICE];
-  const slice_t s = es_rows_sample(rows, lane, i, n, count);
-  weigh(weight, rows->block, n, rows->k);
+  slice_t s;
+  const int64_t n = es_rows_sample(rows, lane, i, count, &s);
+  es_rows_weigh(weight, rows->block, n, rows->k);
   for (int64_t r = 0; r < n; r++) {
     for (int64_t c = 0; c < count; c++) rows->block32[r * count + c] *= (float)weight[r];
   }
   es_rows_add(rows, sum, &s, count);
+  return n;
 }
 
-/* Sums `size` doubles over the rows into rows->lanes: the coupling and the number of sampled rows (count = 0), or
- * `count` columns of the sketch, over sampled rows. */
+/* Sums `size` doubles over the rows into rows->lanes: the coupling (count = 0), or `count` columns of the sketch, over
+ * chosen rows. */
 static void sum_slices(rows_t *rows, int64_t size, int32_t count) {
   const int lanes = rows->group->lane_count;
   memset(rows->lanes, 0, (size_t)((lanes ? lanes : 1) * size) * sizeof(double));
   if (count) es_rows_load_factor(rows, count);
   for (int lane = 0; lane < lanes; lane++) {
     const int64_t first = rows->start[lane], end = rows->start[lane + 1];
-    for (int64_t i = first, n; i < end && count; i += n * rows->stride) {
-      n = es_rows_sample_count(rows, end - i);
-      slice_sketch(rows, rows->lanes + lane * size, lane, i, n, count);
-    }
+    for (int64_t i = first; i < rows->chosen_end[lane] && count;)
+      i += slice_sketch(rows, rows->lanes + lane * size, lane, i, count);
     for (int64_t i = first, n; i < end && !count; i += n) {
       n = es_rows_count(rows, end - i);
       slice_coupling(rows, rows->lanes + lane * size, i, n);
     }
-    const int64_t taken = (end - first + rows->stride - 1) / rows->stride;
-    if (!count) rows->lanes[lane * size + size - 1] = (double)taken;
   }
   es_tree_sum_f64(rows->group, rows->lanes, (size_t)size);
 }
@@ -229,22 +219,27 @@ static void find_basis(sketch_t *s) {
   }
 }
 
-/* While all samples have equal logits, and so equal weights, few of them say as much as all. */
-enum { UNIFORM = 4096 };
+/* The metric needs no more than SAMPLED rows: 76 steps with a quarter of 50,000 rows, 75 with all. While all samples
+ * have equal logits, and so equal weights, few of them say as much as all. */
+enum { SAMPLED = 16384, UNIFORM = 4096 };
+/* Near the optimum few samples have weights: of a layer of 2048 features, 45 % of the rows have 99 % of the weight.
+ * Rows with less than this share of the mean are left out, which saves a fifth of the metric and no step. */
+static const double NEGLIGIBLE = 0.1;
 
-/* Distance of sampled rows in a lane. */
-static int64_t stride_of(const rows_t *rows, bool differ) {
-  const int64_t uniform = (rows->n + UNIFORM - 1) / UNIFORM;
-  return differ || uniform < rows->stride ? rows->stride : uniform;
+/* Chooses the rows of the metric; returns their share of all, not counting those left out. Collective. */
+static double choose(rows_t *rows, bool differ) {
+  const int64_t most = differ ? SAMPLED : UNIFORM, stride = (rows->n + most - 1) / most;
+  es_rows_choose(rows, stride, differ ? NEGLIGIBLE : 0.0);
+  for (int lane = 0; lane < rows->group->lane_count; lane++)
+    rows->lanes[lane] = (double)((rows->start[lane + 1] - rows->start[lane] + stride - 1) / stride);
+  if (rows->group->lane_count == 0) rows->lanes[0] = 0.0;
+  es_tree_sum_f64(rows->group, rows->lanes, 1);
+  return rows->lanes[0] / (double)rows->n;
 }
 
-static void update(sketch_t *s, rows_t *rows, bool differ) {
-  const int32_t d = s->d, r = s->rank, k = s->k, columns = s->reduced.columns;
-  s->scale = rows->scale;
-  s->l2 = rows->l2 * rows->scale * rows->scale;
-  sum_slices(rows, (int64_t)k * k + k + 2, 0);
-  const double share = rows->lanes[(int64_t)k * k + k + 1] / (double)rows->n;
-  s->ready = s->factor && couple(s, rows->lanes);
+/* Finds the leading directions of A, and its eigenvalues there. Collective. */
+static void find_directions(sketch_t *s, rows_t *rows, double share) {
+  const int32_t d = s->d, r = s->rank;
   begin(s, rows);
   sum_slices(rows, (int64_t)d * r, r);
   rows->passes++;
@@ -254,21 +249,30 @@ static void update(sketch_t *s, rows_t *rows, bool differ) {
   s->ready = s->ready && factorise(s, rows->coefficients);
   es_group_broadcast(rows->group, &s->ready, sizeof s->ready, 0);
   s->based = s->ready && r < d;
+  if (s->ready && s->basis) find_basis(s);
+}
+
+void es_sketch_update(sketch_t *s, rows_t *rows, bool differ) {
+  const int32_t d = s->d, r = s->rank, k = s->k, columns = s->reduced.columns;
+  const double share = choose(rows, differ), weight = s->weight;
+  s->scale = rows->scale;
+  s->l2 = rows->l2 * rows->scale * rows->scale;
+  sum_slices(rows, (int64_t)k * k + k + 1, 0);
+  s->ready = s->factor && couple(s, rows->lanes);
+  if (s->settled) {
+    for (int32_t i = 0; s->factor && i < r; i++) s->values[i] *= s->weight / weight;
+    s->tail *= s->weight / weight;
+    es_group_broadcast(rows->group, &s->ready, sizeof s->ready, 0);
+  } else {
+    find_directions(s, rows, share);
+  }
+  s->settled = differ && s->ready && s->based;
   s->exact = false;
-  if (!s->ready) return;
-  if (s->basis) find_basis(s);
-  if (!differ || columns == 0) return;
+  if (!s->ready || !differ || columns == 0) return;
   const size_t first = (size_t)(r - columns) * (size_t)d, size = (size_t)columns * (size_t)d;
   for (size_t i = 0; s->basis && i < size; i++) rows->coefficients[i] = (float)s->basis[first + i];
   es_group_broadcast(rows->group, rows->coefficients, size * sizeof(float), 0);
   s->exact = es_curvature_update(&s->reduced, rows, s->l2, share);
-}
-
-void es_sketch_update(sketch_t *s, rows_t *rows, bool differ) {
-  const int64_t stride = rows->stride;
-  rows->stride = stride_of(rows, differ);
-  update(s, rows, differ);
-  rows->stride = stride;
 }
 
 /* In the basis of C's eigenvectors, and with A = U·diag(values)·Uᵀ + tail·I, component c is

@@ -1,11 +1,12 @@
-/* Products of tall matrices with few columns on AMX. The rows x are rounded to bfloat16, half the bytes of float: such
- * products wait for memory. The other factor is split into two bfloat16, so it keeps 16 bits. Sums are in float within
- * a slice. */
+/* Products of tall matrices with few columns in bfloat16, on AMX or by AVX512-BF16. Rows x are rounded to bfloat16,
+ * half the bytes of float. The other factor keeps at least the 8 bits of bfloat16; on AMX, where such products wait for
+ * memory, it is split into two bfloat16 and keeps 16 bits. Sums are in float within a slice. */
 #ifndef ES_PROBE_TILES_H
 #define ES_PROBE_TILES_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Rows and features of a block; numbers in it; most rows of a slice. Rows are packed block by block, those of the same
  * rows one after the other, with zeros where the slice has fewer rows or features. */
@@ -34,8 +35,16 @@ typedef struct tiles {
   void (*backward)(double *sum, const uint16_t *x, int64_t n, int64_t d, const float *r, int64_t k, uint16_t *room);
 } tiles_t;
 
-/* Returns NULL if this process may not use AMX: the CPU or the kernel lacks it, or DNNL_MAX_CPU_ISA (or
- * ONEDNN_MAX_CPU_ISA) names a lesser set, as for the kernels of oneDNN. */
+/* Returns the products on AMX, else those of AVX512-BF16, else NULL. A set counts only if the CPU and the kernel have
+ * it and DNNL_MAX_CPU_ISA (or ONEDNN_MAX_CPU_ISA) does not name a lesser one, as for the kernels of oneDNN. */
 const tiles_t *es_tiles(void);
+/* Nearest bfloat16, ties to even, for a finite number. */
+static inline float es_tiles_round(float f) {
+  uint32_t bits;
+  memcpy(&bits, &f, sizeof bits);
+  bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
+  memcpy(&f, &bits, sizeof f);
+  return f;
+}
 
 #endif

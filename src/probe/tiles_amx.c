@@ -2,21 +2,13 @@
 
 #ifdef ES_KERNEL_TARGETS
 #include "eigenscope/amx.h"
-#include "tiles_amx.h"
+#include "tiles_pack.h"
+#include "tiles_sets.h"
 
 /* Blocks from one that is multiplied to one that is fetched into the cache. */
 enum { AHEAD = 8 };
 enum { TILE = AMX_ROWS * AMX_DEEP, STACK = ES_TILES_SLICE / ES_TILES_EDGE };
 _Static_assert(ES_TILES_BLOCK == 2 * TILE, "a block has two tiles of rows");
-
-/* The first n floats at x, 0 ≤ n; the others are 0. */
-static ES_INLINE __m512 load_part(const float *x, int64_t n) {
-  return _mm512_maskz_loadu_ps((__mmask16)amx_bits(n < 0 ? 0 : n < 16 ? n : 16), x);
-}
-
-static ES_INLINE __m512i round_both(__m512 low, __m512 high) {
-  return (__m512i)_mm512_cvtne2ps_pbh(high, low);
-}
 
 /* Floats of 16 bfloat16. */
 static ES_INLINE __m512 widen(__m256i v) {
@@ -27,18 +19,6 @@ static ES_INLINE __m512 widen(__m256i v) {
 static ES_INLINE void split(__m512 low, __m512 high, __m512i *a, __m512i *b) {
   *a = round_both(low, high);
   *b = round_both(low - widen(_mm512_castsi512_si256(*a)), high - widen(_mm512_extracti64x4_epi64(*a, 1)));
-}
-
-static void pack(uint16_t *to, const float *x, int64_t n, int64_t d) {
-  for (int64_t first = 0; first < n; first += ES_TILES_EDGE) {
-    for (int64_t j = 0; j < d; j += ES_TILES_EDGE, to += ES_TILES_BLOCK) {
-      for (int64_t i = 0; i < ES_TILES_EDGE; i++) {
-        const float *row = x + (first + i) * d + j;
-        const int64_t left = first + i < n ? d - j : 0;
-        _mm512_storeu_si512(to + i * AMX_DEEP, round_both(load_part(row, left), load_part(row + 16, left - 16)));
-      }
-    }
-  }
 }
 
 /* Splits 16 lines of 32 floats into two tiles: lines of A, or, if `turned`, columns of B. */
@@ -138,8 +118,7 @@ static void pack_turned(uint16_t *to, const float *r, int64_t n, int64_t k) {
   }
 }
 
-/* Pairs the rows of a block: two tiles of B. Within 128 bits, so the features of the tiles are 0–3, 8–11, 16–19, 24–27
- * and 4–7, 12–15, 20–23, 28–31. */
+/* Pairs the rows of a block: two tiles of B, with the features in the order of `add_block`. */
 static ES_INLINE void pair_rows(uint16_t *to, const uint16_t *x) {
   for (int64_t i = 0; i < 16; i++) {
     const __m512i even = _mm512_loadu_si512(x + 2 * i * AMX_DEEP), odd = _mm512_loadu_si512(x + (2 * i + 1) * AMX_DEEP);
@@ -171,23 +150,8 @@ static ES_INLINE void multiply_turned(float sums[4][AMX_TILE_FLOATS], const uint
   _tile_stored(3, sums[3], AMX_LINE);
 }
 
-/* sum[0 … n−1] += v, for n ≤ 16. */
-static ES_INLINE void add_part(double *sum, __m512 v, int64_t n) {
-  const uint32_t mask = amx_bits(n < 0 ? 0 : n < 16 ? n : 16);
-  const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(v)), high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
-  const __mmask8 first = (__mmask8)(mask & 0xff), last = (__mmask8)(mask >> 8);
-  _mm512_mask_storeu_pd(sum, first, _mm512_maskz_loadu_pd(first, sum) + low);
-  _mm512_mask_storeu_pd(sum + 8, last, _mm512_maskz_loadu_pd(last, sum + 8) + high);
-}
-
-/* Adds a column's sums of 32 features, which `pair_rows` left in the order of its tiles, to the first n numbers. */
-static ES_INLINE void add_features(double *sum, const float *low, const float *high, int64_t n) {
-  const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23),
-                last = _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-  const __m512 a = _mm512_load_ps(low) + _mm512_load_ps(low + 2 * AMX_TILE_FLOATS),
-               b = _mm512_load_ps(high) + _mm512_load_ps(high + 2 * AMX_TILE_FLOATS);
-  add_part(sum, _mm512_permutex2var_ps(a, first, b), n);
-  if (n > 16) add_part(sum + 16, _mm512_permutex2var_ps(a, last, b), n - 16);
+static ES_INLINE __m512 both_halves(const float *sum) {
+  return _mm512_load_ps(sum) + _mm512_load_ps(sum + 2 * AMX_TILE_FLOATS);
 }
 
 static void backward(double *sum, const uint16_t *x, int64_t n, int64_t d, const float *r, int64_t k, uint16_t *room) {
@@ -203,7 +167,8 @@ static void backward(double *sum, const uint16_t *x, int64_t n, int64_t d, const
       multiply_turned(sums, room + c / 16 * down * 2 * TILE, paired, down);
       tiles_fence();
       for (int64_t e = 0; e < 16 && c + e < k; e++)
-        add_features(sum + (c + e) * d + b * ES_TILES_EDGE, &sums[0][e * 16], &sums[1][e * 16], d - b * ES_TILES_EDGE);
+        add_block(sum + (c + e) * d + b * ES_TILES_EDGE, both_halves(&sums[0][e * 16]), both_halves(&sums[1][e * 16]),
+                  d - b * ES_TILES_EDGE);
     }
   }
   tiles_close();
