@@ -10,7 +10,8 @@
  * out 1/L of the pairs, need no other sums, and allow rows of one sample (positions) to depend on each other, because
  * all rows of a sample are in one lane. Then mᵢ takes from Mᵢ a share of at most 1/Nᵢ of the variance between the Nᵢ
  * samples; the ratio changes only if this part has another spectrum than the rest. The result is at least 0, may exceed
- * the width, and is NaN if fewer than two lanes have two rows. */
+ * the width, and is NaN if fewer than two lanes have two rows. Lanes of files of moments: their `lane_moment`, or else
+ * their parts (analysis/README.md). */
 #ifndef EIGENSCOPE_LANE_PAIRS_H
 #define EIGENSCOPE_LANE_PAIRS_H
 
