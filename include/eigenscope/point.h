@@ -314,10 +314,19 @@ typedef struct es_measure_settings {
   es_switch_t weights;    /**< compute numbers of the weight matrices (matrices.h) */
   es_switch_t similarity; /**< keep the features of a sample (features.h) */
   int32_t similarity_samples;
-  es_switch_t classes;   /**< compute class means, scatter and neural collapse (classes.h) */
-  es_switch_t units;     /**< compute shares of dead and dormant units */
-  double dormant;        /**< τ: a unit is dormant up to this share of the mean over the layer's units */
-  es_switch_t gradients; /**< compute norms of the layers' gradients over the steps of each measured epoch */
+  es_switch_t classes; /**< compute class means, scatter and neural collapse (classes.h) */
+  /** Compute shares of dead and dormant units of each measured layer. A unit is a channel of a map or of tokens, or a
+   * feature; its outputs h are those of the activation behind the layer (es_graph_activation), or, for activations from
+   * files, the numbers of the file. A unit is dead if h ≤ 0 at every position of every sample of the split, dormant if
+   * mean |h| ≤ τ · mean of this over the layer's units (Sokar, Agarwal, Castro, Evci, arXiv 2302.12902,
+   * definition 3.1). */
+  es_switch_t units;
+  double dormant; /**< τ */
+  /** Compute norms of the gradient g of the mean loss with respect to the weights w of each measured layer. Over the T
+   * steps of a measured epoch gradient_norm = √(1/T Σ ‖g‖²), gradient_ratio = √(1/T Σ ‖g‖²/‖w‖²); g is the gradient as
+   * backward gives it, before weight decay, the optimizer's averages and clipping; w are the weights before the step.
+   */
+  es_switch_t gradients;
   es_steps_t steps;
 } es_measure_settings_t;
 

@@ -1,9 +1,5 @@
-/* Gradients (measure.gradients): norms of the gradient of the mean loss with respect to the weights of each measured
- * layer, over the training steps of each measured epoch. g is the gradient as backward gives it, before weight decay,
- * the optimizer's averages and clipping; w are the weights before the step. Over the T steps of the epoch:
- *
- *   gradient_norm    √(1/T Σ ‖g‖²)
- *   gradient_ratio   √(1/T Σ ‖g‖²/‖w‖²)
+/* Gradients (measure.gradients): norms of the gradients of the weights of each measured layer over the training steps of
+ * each measured epoch; point.h has the formulas.
  *
  * Each layer has one rank, which adds in the order of the elements and steps: all ranks have the same gradients. */
 #include "analysis.h"

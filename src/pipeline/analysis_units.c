@@ -1,10 +1,4 @@
-/* Units (measure.units): share of units of each measured layer that are dead or dormant. A unit is a channel of a map
- * or of tokens, or a feature. Its outputs h are those of the activation behind the layer (es_graph_activation), or, for
- * activations from files, the numbers of the file.
- *
- *   dead      h ≤ 0 at every position of every sample of the split
- *   dormant   mean |h| ≤ τ · mean of this over the units of the layer (Sokar, Agarwal, Castro, Evci, arXiv 2302.12902,
- *             definition 3.1); τ is measure.dormant
+/* Units (measure.units): share of units of each measured layer that are dead or dormant; point.h has the formulas.
  *
  * Sums are double and are added by lane in the fixed tree, so the bits do not depend on the number of ranks. */
 #include "analysis.h"
