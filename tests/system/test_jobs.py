@@ -127,7 +127,7 @@ class Jobs(harness.Case):
             memory = int(row.split("|")[6].replace(",", ""))
             self.assertIn(f" {memory:,} MiB a rank.", path.read_text())
             most = max(point["bytes_per_rank"] for point in plan["points"]) / 2**20  # depends on the CPU
-            self.assertTrue(0.95 * memory < most < 1.25 * memory, f"{most} MiB: {row}")
+            self.assertTrue(0.7 * memory < most < 1.25 * memory, f"{most} MiB: {row}")
 
 
 if __name__ == "__main__":
