@@ -55,7 +55,7 @@ class Tracker:
         self.sums, self.kinds, self.active, self.mask, self.handles = {}, {}, None, None, []
         self.labels_name, self.probes, self.samples, self.classes = labels, int(probes), {}, None
         self.n_classes, self.by_class = int(classes), {}
-        self.n_lanes, self.batch, self.batches = int(lanes), None, {}  # batches: of arrays, by layer
+        self.n_lanes, self.batch, self.batches = int(lanes), -1, {}  # the last call of the model in this epoch; outputs by layer
         if self.n_lanes == 1 or self.n_lanes < 0 or self.n_lanes > 1024:
             raise MomentsError(f"lanes is {lanes}; it must be 0, or from 2 to 1024")
         self.writer = None
@@ -93,7 +93,6 @@ class Tracker:
         if self.mask_name is not None or self.labels_name is not None:
             self.handles.append(model.register_forward_pre_hook(Hook(torch, self.find_arguments), with_kwargs=True))
         if self.n_lanes:
-            self.batch = -1
             self.handles.append(model.register_forward_pre_hook(Hook(torch, self.count_batch)))
         if functions:
             self.handles.append(Functions(torch, model, functions, Hook(torch, self.add_output)))
@@ -229,7 +228,7 @@ class Tracker:
         if self.sums[name].width != rows.shape[-1]:
             raise MomentsError(f"the outputs of {name} have {rows.shape[-1]} columns, and had {self.sums[name].width} before")
         self.batches[name] = self.batches.get(name, -1) + 1
-        batch = self.batches[name] if self.batch is None else self.batch
+        batch = self.batch if self.batch >= 0 else self.batches[name]  # without a model, or where only a part of it runs
         self.sums[name].add_samples(rows if rows.ndim == 3 else rows[None], batch)
 
     def add_classes(self, name, rows, labels):
@@ -271,6 +270,7 @@ class Tracker:
         if self.active is not None:
             raise MomentsError("an epoch is open already")
         self.sums, self.samples, self.by_class, self.batches, self.active = {}, {}, {}, {}, (int(epoch), split)
+        self.batch = -1  # so that the lanes of an epoch do not depend on what ran before
         self.ran["inside"] = True
         try:
             yield self

@@ -140,19 +140,26 @@ def test_batches_go_to_lanes_in_turn(tmp_path):
         def forward(self, x):
             return self.layer(self.layer(x).detach())
     model, seen = Twice(), [[], []]
-    with eigenscope.Tracker(model, to=tmp_path / "m.h5", lanes=2) as tracker, tracker.epoch(0):
-        for i in range(6):
-            x = torch.randn(9, 4) + 3
-            model(x)
-            with torch.no_grad():
-                once = model.layer.weight @ x.T + model.layer.bias[:, None]
-                seen[i % 2] += [once.T, (model.layer.weight @ once + model.layer.bias[:, None]).T]
+    with eigenscope.Tracker(model, to=tmp_path / "m.h5", lanes=2) as tracker:
+        model(torch.randn(9, 4))  # an epoch does not depend on earlier calls
+        with tracker.epoch(0):
+            for i in range(6):
+                x = torch.randn(9, 4) + 3
+                model(x)
+                with torch.no_grad():
+                    once = model.layer.weight @ x.T + model.layer.bias[:, None]
+                    seen[i % 2] += [once.T, (model.layer.weight @ once + model.layer.bias[:, None]).T]
+        with tracker.epoch(1):
+            for i in range(4):
+                model.layer(torch.full((9, 4), float(i % 2)))  # a part alone: each of its calls is a batch
     with h5py.File(tmp_path / "m.h5") as file:
         assert file["layers/0000/rows"][0] == 108
         for lane, rows in enumerate(seen):
             rows = torch.cat(rows).double().numpy()
             found = eigenscope.moments.unpack(file["layers/0000/lane_moment"][0, lane], 4)
             np.testing.assert_allclose(found, len(rows) * np.cov(rows.T, bias=True), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(file["layers/0000/lane_moment"][1], 0, atol=1e-8)  # equal rows in each lane
+        assert np.abs(file["layers/0000/moment"][1]).max() > 1e-3
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
