@@ -47,7 +47,7 @@ static const char *const exit_codes[] = {"complete", "the command or the job fil
 _Static_assert(sizeof exit_codes / sizeof *exit_codes == ES_EXIT_BUG + 1, "every exit code is explained");
 
 static int print_help(void) {
-  printf("%s\nusage: eigenscope COMMAND [arguments]     eigenscope COMMAND --help     eigenscope --version "
+  printf("%s\nusage: eigenscope COMMAND [arguments]     eigenscope help COMMAND     eigenscope --version "
          "[--verbose]\n\n",
          about);
   for (int i = 0; i < N_COMMANDS; i++) {
@@ -96,7 +96,8 @@ static int dispatch(int argc, char **argv) {
     return ES_EXIT_USAGE;
   }
   const bool help = strcmp(argv[1], "help") == 0;
-  if (help && argc > 2) return es_cli_help(argv[2], argc - 3, argv + 3) ? ES_EXIT_OK : refuse(argv[2]);
+  if (help && argc > 2 && !es_cli_asks_help(1, argv + 2) && strcmp(argv[2], "help") != 0)
+    return es_cli_help(argv[2], argc - 3, argv + 3) ? ES_EXIT_OK : refuse(argv[2]);
   if (help || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) return print_help();
   if (strcmp(argv[1], "--help=records") == 0) return print_records();
   /* Help is answered before MPI starts, because login nodes forbid MPI. */

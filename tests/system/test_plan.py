@@ -176,6 +176,8 @@ class Overview(harness.Case):
         for command in self.COMMANDS:
             self.assertRegex(text, rf"(?m)^  {command} ")
         self.assertIn("exit codes:", text)
+        for words in (["help"], ["help", "help"], ["help", "--help"]):
+            self.assertEqual(self.run_program(*words, env=NO_MPI).stdout, text)
 
     def test_help_of_each_command_needs_no_mpi(self):
         for command in ("plan", "run", "status", "show", "doctor"):
