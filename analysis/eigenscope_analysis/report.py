@@ -41,9 +41,9 @@ TABLES = (("findings", "Findings", "The table at the top of the page."),
            "seeds of the network, and in other networks."),
           ("similarity_pairs", "Named pairs", "Orthogonal Procrustes distance (0 to 2) and CKA of the pairs of layers that `eigenscope similarity "
            "--pair` named."),
-          ("transfer", "Probes on other datasets", "Accuracy of the last probes that were fitted to other datasets (probe.datasets), by layer: means over "
-           "seeds; half_interval is half of the 95 % confidence interval (Student's t). own_accuracy is that of the probe on the dataset of the "
-           "network."),
+          ("transfer", "Probes on other datasets", "Accuracy of the last probes that were fitted to the datasets of probe.datasets, by layer: the mean "
+           "over seeds, and low and high, its 95 % interval (Student's t), cut to 0 … 1. relation: other, own (the dataset of the network), or all "
+           "classes (that dataset with classes that the network was not trained on). own_accuracy is that of the probe on the dataset of the network."),
           ("kinds", "Kinds of layers", "Means over the layers of a kind and over seeds, after the last epoch. The kind is that of the name."),
           ("networks", "Networks", "Means over seeds; half_interval is half of the 95 % confidence interval (Student's t)."),
           ("points", "Points", "Every point of the file after its last epoch. Epochs are those that it completed. " + RULE),

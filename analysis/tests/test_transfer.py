@@ -39,7 +39,9 @@ def test_table_and_sentences():
     own = made["probe_accuracy"].values[(made["width"].values == 1 / 8) & (made["classes"].values == 4), 1, 0]
     np.testing.assert_allclose(rows["own_accuracy"], own.mean(axis=0))
     np.testing.assert_allclose(rows["accuracy"], own.mean(axis=0) - 0.1)
-    assert set(rows["classes_of_it"]) == {5} and (rows["not_converged"] == 0).all() and (rows["half_interval"] > 0).all()
+    assert set(rows["classes_of_it"]) == {5} and (rows["not_converged"] == 0).all()
+    assert (rows["low"] < rows["accuracy"]).all() and (rows["high"] > rows["accuracy"]).all()
+    assert set(table["relation"]) == {"other"}
     assert said(findings) == (
         "cifar10 (10 classes): in 9 of 9 networks a layer before the last hidden one is more accurate by over 1 point, on average by 10.0. "
         "svhn (5 classes): in 0 of 9 networks a layer before the last hidden one is more accurate by over 1 point.")
@@ -62,6 +64,55 @@ def test_one_network():
     one["probe_dataset_accuracy"].values[:] = np.nan
     findings = Findings(Sweep(one))
     assert said(findings) is None and said(findings, CONVERGENCE) is None and "transfer" not in findings.tables
+
+
+def test_a_tie_is_no_lead():
+    """The first layer is as accurate as the last hidden one; with another seed in another order, where a mean of equal numbers rounds."""
+    one = handmade.with_transfer(handmade.make(widths=(1 / 8,), classes=(4,), seeds=(0, 1, 2)))
+    accuracy = one["probe_dataset_accuracy"].values
+    accuracy[:] = 0.5
+    accuracy[:, 0, :, :, 0], accuracy[:, 0, :, :, -2] = np.array([0.1, 0.7, 0.9]).reshape(-1, 1, 1), np.array([0.9, 0.1, 0.7]).reshape(-1, 1, 1)
+    accuracy[:, 1, :, :, 2] = 0.5002
+    assert said(Findings(Sweep(one))) == (
+        f"cifar10 (10 classes): no hidden layer is more accurate than the last one, {handmade.NAMES[6]} (56.7 %). "
+        f"svhn (5 classes): most accurate behind {handmade.NAMES[2]} (50.0 %), 0.020 percentage points above the last hidden layer.")
+
+
+def test_intervals_end_at_0_and_1():
+    one = handmade.with_transfer(handmade.make(widths=(1 / 8,), classes=(4,), seeds=(0, 1)))
+    one["probe_dataset_accuracy"].values[:, 0, 1, 0, 0] = 0.7, 0.9  # 0.8 ± 1.27
+    one["probe_dataset_accuracy"].values[0, 0, 1, 0, 1] = np.nan
+    rows = Findings(Sweep(one)).tables["transfer"].iloc[:2]
+    np.testing.assert_allclose(rows["accuracy"], [0.8, one["probe_dataset_accuracy"].values[1, 0, 1, 0, 1]])
+    np.testing.assert_array_equal(rows[["low", "high"]], [[0, 1], [np.nan, np.nan]])
+
+
+def test_the_dataset_of_the_network_is_no_other_dataset():
+    """A sweep of two datasets that probes both (cifar10: 10 classes, svhn: 5): pairs of equal names are left out of sentences and figure,
+    or are the problem of all classes."""
+    made = handmade.with_transfer(handmade.make(datasets=("cifar10", "svhn"), classes=(5, 10), widths=(1 / 8,)))
+    findings = Findings(Sweep(made))
+    relation = findings.tables["transfer"].groupby(["dataset", "classes", "probe_dataset"])["relation"].unique().map(list).to_dict()
+    assert relation == {("cifar10", 5, "cifar10"): ["all classes"], ("cifar10", 5, "svhn"): ["other"], ("cifar10", 10, "cifar10"): ["own"],
+                        ("cifar10", 10, "svhn"): ["other"], ("svhn", 5, "cifar10"): ["other"], ("svhn", 5, "svhn"): ["own"],
+                        ("svhn", 10, "cifar10"): ["other"], ("svhn", 10, "svhn"): ["own"]}
+    assert said(findings) == (
+        "cifar10 (10 classes): in 2 of 2 networks trained on other datasets a layer before the last hidden one is more accurate by over 1 point, on "
+        "average by 10.0. cifar10 (all 10 classes), network cifar10, 5 classes: most accurate behind features.14 (60.0 %), 10.0 percentage points above "
+        "the last hidden layer. svhn (5 classes): in 0 of 2 networks trained on other datasets a layer before the last hidden one is more accurate by "
+        "over 1 point.")
+    assert said(findings, CONVERGENCE) == f"All {(12 * 2 - 9) * 8} probes on other datasets converged."
+    figure, caption = figures.transfer.ACCURACY.draw(Sweep(made))
+    lines = [[line.get_label() for line in axis.lines][1:] for axis in figure.axes]
+    assert lines == [["cifar10 (all 10 classes)", "svhn (5 classes)"], ["svhn (5 classes)"], ["cifar10 (10 classes)"], ["cifar10 (10 classes)"]]
+    assert "or on all classes of its dataset" in caption
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"the dataset of the network", *sum(lines, [])}
+    figures.transfer.style.plt.close(figure)
+    own = handmade.with_transfer(handmade.make(datasets=("cifar10",), classes=(10,))).isel(probe_dataset=[0])
+    findings = Findings(Sweep(own))
+    assert said(findings) is None and said(findings, CONVERGENCE) is None and set(findings.tables["transfer"]["relation"]) == {"own"}
+    with pytest.raises(figures.Nothing, match="only the dataset of the network"):
+        figures.transfer.ACCURACY.draw(Sweep(own))
 
 
 def test_without():
