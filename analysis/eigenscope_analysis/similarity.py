@@ -1,4 +1,5 @@
 """Files of `eigenscope similarity --to`: as tables, as variables beside those of a sweep, and as a heat map of CKA."""
+import collections
 import json
 import os
 
@@ -25,7 +26,7 @@ class Similarities:
             self.file = h5py.File(path)
             schema, version = self.file.attrs.get("schema"), self.file.attrs.get("schema_version")
             if schema != SCHEMA or version != SCHEMA_VERSION:
-                raise SchemaError(f"{path}: is no file of similarities; eigenscope similarity FILE.h5 --to {path} writes one")
+                raise SchemaError(f"{path}: is no file of similarities; eigenscope similarity FILE.h5 --to NEW.h5 writes one")
             points, layers = (self.file[name].asstr()[()] for name in ("point_id", "layer"))
             self.sets = list(zip(points, self.file["epoch"][()].tolist(), (NOT_PLAIN.sub("?", layer) for layer in layers)))
             self.samples = int(self.file.attrs.get("samples", 0))
@@ -64,6 +65,16 @@ class Similarities:
         except (OSError, KeyError) as error:
             raise self.unreadable(error) from error
 
+    def named_from(self, pairs):
+        """Position in procrustes() of the first pair that --pair named. Those of --procrustes, which are all pairs of a layer of a point,
+        come before, in ascending order."""
+        of_layers = [(point, layer) for point, _, layer in self.sets]
+        every = sum(n * (n - 1) // 2 for n in collections.Counter(of_layers).values())
+        ends = [(a, b) for a, b, _ in pairs[:every]]
+        whole = (len(ends) == every and all(a < b and of_layers[a] == of_layers[b] for a, b in ends)
+                 and all(one < next_ for one, next_ in zip(ends, ends[1:])))
+        return every if whole else 0
+
     def of_points(self, ids):
         """{row: {epoch: {layer: index of the set}}} of the points in `ids`, by their position there."""
         rows, found = {word: row for row, word in enumerate(ids)}, {}
@@ -84,7 +95,7 @@ def add_similarity(dataset, *paths):
     cka_points (layer, other_point)  CKA with the layer of the same name in another point of the same file, each after its last epoch; NaN
                                      with itself. Left out if it had more than 2**26 numbers
 
-    Its attribute similarity_pairs lists the other pairs with a Procrustes distance (--pair), as JSON.
+    Its attribute similarity_pairs lists the pairs that --pair named, as JSON.
     """
     made = as_sweep(dataset)
     added = Added(made)
@@ -113,7 +124,7 @@ class Added:
         if not found:
             named = list(dict.fromkeys(point for point, _, _ in file.sets))
             raise SchemaError(f"{file.path}: compares other points ({', '.join(named[:3])}{', …' if len(named) > 3 else ''}), none of those of "
-                              f"the sweep; eigenscope similarity SWEEP.h5 --to {file.path} compares those of the sweep")
+                              f"the sweep; eigenscope similarity SWEEP.h5 --to NEW.h5 compares those of the sweep")
         twice = next((row for row in found if row in self.of), None)
         if twice is not None:
             raise SchemaError(f"{file.path}: compares point {self.ids[twice]}, as {self.of[twice]} does; each point may be in one file only")
@@ -143,13 +154,14 @@ class Added:
         self.blocks.append((rows, between))
 
     def _pairs(self, file):
-        """{(set, other set): Procrustes distance} of pairs of one layer of a point, both ways round; keeps other pairs of the sweep."""
-        found = {}
-        for a, b, distance in file.procrustes():
+        """{(set, other set): Procrustes distance} of pairs of one layer of a point, both ways round; keeps the named pairs of the sweep."""
+        found, pairs = {}, file.procrustes()
+        named_from = file.named_from(pairs)
+        for at, (a, b, distance) in enumerate(pairs):
             one, other = file.sets[a], file.sets[b]
             if (one[0], one[2]) == (other[0], other[2]):
                 found[a, b] = found[b, a] = distance
-            elif one[0] in self.ids and other[0] in self.ids:
+            if at >= named_from and one[0] in self.ids and other[0] in self.ids:
                 point, other_point = (int(self.made["point"].values[self.ids.index(end[0])]) for end in (one, other))
                 self.named.append({"point": point, "epoch": one[1], "layer": one[2], "other_point": other_point, "other_epoch": other[1],
                                    "other_layer": other[2], "procrustes": distance, "cka": float(file.rows([a])[0][b])})

@@ -105,10 +105,32 @@ def test_variables_are_the_numbers_of_the_file(tmp_path):
             np.testing.assert_array_equal(found["cka_points"].values[p, i], [np.nan if q == p else between(own, (ids[q], last[q], name)) for q in (0, 1, 3)])
     assert np.isnan(found["cka_layers"].values[2]).all() and np.isnan(found["cka_layers"].values[3, 1]).all()
     assert found["procrustes_last"].values[0, 0, 0] == 0.5 and np.isfinite(found["procrustes_last"].values).sum() == 1
-    assert json.loads(found.attrs["similarity_pairs"]) == [{"point": 1, "epoch": 1, "layer": names[1][3], "other_point": 3, "other_epoch": 2,
+    both = json.loads(found.attrs["similarity_pairs"])
+    assert [both[0][key] for key in ("point", "epoch", "other_point", "other_epoch", "procrustes")] == [0, 0, 0, 2, 0.5]
+    assert both[1:] == [{"point": 1, "epoch": 1, "layer": names[1][3], "other_point": 3, "other_epoch": 2,
                                                 "other_layer": names[3][4], "procrustes": 1.5, "cka": between((ids[1], 1, names[1][3]), (ids[3], 2, names[3][4]))}]
     assert found["saturation"].identical(made["saturation"])
     handmade.write(found, tmp_path / "saved.h5")  # all of it can be saved
+
+
+def test_pairs_of_the_option_procrustes_are_no_named_pairs(tmp_path):
+    """All pairs of a layer between epochs come first; what follows was named, also two epochs of one layer, neither of which is the last."""
+    made = sweep_of(widths=(1 / 16,), seeds=(0,))
+    ids, names = made["point_id"].values.tolist(), made["layer_name"].values[0].tolist()
+    sets = [(ids[0], epoch, name) for epoch in (0, 1, 2) for name in names]
+    every = [(a, b) for a in range(15) for b in range(a + 1, 15) if (b - a) % 5 == 0]
+    between = (2, 7)  # epochs 0 and 1 of the third layer
+
+    def named(pairs):
+        path = write(tmp_path / "s.h5", sets, np.eye(15))
+        with h5py.File(path, "a") as file:
+            file["pair_first"], file["pair_second"] = ([pair[end] for pair in pairs] for end in (0, 1))
+            file["procrustes"] = np.linspace(0, 1, len(pairs))
+        listed = json.loads(es.add_similarity(made, path).attrs["similarity_pairs"])
+        return [(pair["epoch"], pair["layer"], pair["other_epoch"], pair["other_layer"]) for pair in listed]
+    found = (0, names[2], 1, names[2])
+    assert named([between]) == [found] and named(every) == [] and named([*every, between]) == [found]
+    assert len(named(every[1:])) == 14 and named([*every, between[::-1], (0, 6)]) == [(1, names[2], 0, names[2]), (0, names[0], 1, names[1])]
 
 
 def mean(values):
@@ -180,6 +202,14 @@ def test_report_of_few(tmp_path, undrawn):
     assert "CKA" not in page and "imilarity" not in page
 
 
+def test_one_network_has_no_figure_of_networks(tmp_path, undrawn):
+    made = sweep_of(widths=(1 / 16,))
+    path = write(tmp_path / "s.h5", *compared(made, [0, 1], [1, 2]))
+    page = report.write(handmade.write(made, tmp_path / "hand.h5"), tmp_path / "report", [path]).read_text(encoding="utf-8")
+    assert "similarity-networks" not in page and "similarity-layers.svg" in page and "Seeds of one network have a CKA of" in page
+    assert pd.read_csv(tmp_path / "report/tables/similarity.csv")["cka_seeds"].notna().any()
+
+
 def test_many_points_have_no_matrix_of_points(tmp_path, monkeypatch):
     monkeypatch.setattr(similarity, "LARGEST", 4 * 4 * 5 - 1)
     made = sweep_of()
@@ -195,12 +225,12 @@ def test_other_files_are_refused(tmp_path, capsys):
     assert main(["report", str(path), "--to", str(tmp_path / "report"), "--similarity", str(other)]) == 1
     said = capsys.readouterr().err
     assert said == (f"eigenscope_analysis: {other}: compares other points (abcdabcdabcdabcd), none of those of the sweep; eigenscope similarity "
-                    f"SWEEP.h5 --to {other} compares those of the sweep\n")
+                    f"SWEEP.h5 --to NEW.h5 compares those of the sweep\n")
     assert not (tmp_path / "report").exists()
     twice = write(tmp_path / "twice.h5", sets, cka)
     with pytest.raises(es.SchemaError, match=r"b.h5: compares point 0000000000000000, as .*/twice.h5 does; each point may be in one file only"):
         es.add_similarity(made, twice, write(tmp_path / "b.h5", sets, cka))
-    with pytest.raises(es.SchemaError, match="hand.h5: is no file of similarities; eigenscope similarity FILE.h5 --to"):
+    with pytest.raises(es.SchemaError, match="hand.h5: is no file of similarities; eigenscope similarity FILE.h5 --to NEW.h5 writes one"):
         es.add_similarity(made, path)
     with pytest.raises(es.SchemaError, match="none.h5: cannot be read as a file of similarities"):
         es.add_similarity(made, tmp_path / "none.h5")
@@ -241,6 +271,31 @@ def test_in_the_explorer(tmp_path, monkeypatch):
         browser.look(1280, 900)
         browser.wait(f"{plot}._fullLayout.paper_bgcolor === '#ffffff' && {plot}._fullLayout.xaxis.domain[1] === {wide[1]}")
         browser.wait(f"{plot}._fullLayout.width > 1000 && {plot}._fullLayout._size.w > 600")  # the margins of the narrow page are gone
+        assert browser.errors == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_points_of_two_datasets_in_the_explorer(tmp_path, monkeypatch):
+    """Labels that differ only in their first word keep it, others of over 30 characters are cut. Points of
+    another file have no empty columns, but the point itself stays."""
+    monkeypatch.setattr(figures, "ALL", ())
+    made = handmade.with_transfer(sweep_of(datasets=("cats", "dogs"), classes=(2, 4)))
+    path = handmade.write(made, tmp_path / "hand.h5")
+    labels = [f"{name}, width 1/{width}, {classes} classes, seed {seed}" for name in ("cats", "dogs") for width in (16, 8) for classes in (2, 4)
+              for seed in (0, 1)]
+    plot = "document.getElementById('chart-map')"
+    with Browser(tmp_path) as browser:
+        for files, shown in (([range(16)], range(16)), ([range(8), range(8, 16)], range(8))):
+            paths = [write(tmp_path / f"s{i}.h5", *compared(made, list(points), [2], i)) for i, points in enumerate(files)]
+            browser.open(report.write(path, tmp_path / f"report{len(files)}", paths), DRAWN)
+            after(browser, lambda: browser.choose("#a-seed", 0))  # point 0
+            after(browser, lambda: browser.choose("#measure", "cka_points"))
+            assert browser.run(f"{plot}._fullLayout.xaxis.ticktext") == [labels[i] if len(files) == 1 else "…" + labels[i][-29:] for i in shown]
+            assert browser.run(f"{plot}._fullLayout.xaxis.title.text") == "compared with"
+            expected = es.add_similarity(made, *paths)["cka_points"].values[0][:, shown]
+            np.testing.assert_allclose(np.array(browser.run(f"{plot}.data[0].z"), float), expected, rtol=6e-8)
+        after(browser, lambda: browser.choose("#measure", "probe_dataset_accuracy"))
+        assert "probes on cifar10" in browser.run("document.getElementById('chart-map-title').textContent")
         assert browser.errors == []
 
 

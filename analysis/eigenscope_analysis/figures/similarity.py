@@ -66,11 +66,13 @@ def draw_epochs(sweep):
 
 def draw_networks(sweep):
     alike = compared(sweep)
+    if len(alike.networks) == 1:
+        raise style.Nothing("one network was compared; the table of similarities has how alike its seeds are")
     if alike.points is None or not np.isfinite(alike.points).any():
         raise style.Nothing("no two points with layers of equal names were compared")
     shown = spread_evenly(alike.networks, MOST_NETWORKS)
     names = merged_order([network.names() for network in shown])
-    labels = [network.label or "the network" for network in shown]
+    labels = [network.label for network in shown]
     panels = []
     for words, values in (("between seeds of the network", alike.seeds), ("with other networks", alike.others)):
         grid = np.full((len(names), len(shown)), np.nan)
@@ -78,8 +80,7 @@ def draw_networks(sweep):
             grid[[names.index(name) for name in network.names()], column] = values(network)
         if np.isfinite(grid).any():
             panels.append((words, grid, names))
-    if len(shown) > 1:
-        panels.append(("mean over hidden layers", alike.between(shown), labels))
+    panels.append(("mean over hidden layers", alike.between(shown), labels))
     figure, axes = style.panels(len(panels), 3, 2.2 + 0.17 * max(min(len(names), 22), min(len(shown), 22)) + 0.8)
     for axis, (words, grid, down) in zip(axes, panels):
         mesh = cells(axis, grid, down, labels)

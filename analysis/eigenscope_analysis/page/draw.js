@@ -60,10 +60,18 @@ const Draw = (() => {
             margin: {l: 60, r: 20, t: 34, b: 50}, hoverlabel: {font: {size: 13}, align: "left"}, showlegend: false, dragmode: "zoom"};
   }
 
+  /* The ends of long labels: 30 characters, or more where else two labels would look alike. */
+  function cut(labels) {
+    for (let most = 30; ; most += 15) {
+      const short = labels.map(label => (label.length > most ? "…" + label.slice(1 - most) : label));
+      if (new Set(short).size === new Set(labels).size) return short;
+    }
+  }
+
   const ticks = labels => {
-    const step = Math.max(1, Math.ceil(labels.length / 40));
+    const step = Math.max(1, Math.ceil(labels.length / 40)), short = cut(labels);
     const at = labels.map((_, i) => i).filter(i => i % step === 0);
-    return {tickmode: "array", tickvals: at, ticktext: at.map(i => plain(labels[i].length > 30 ? "…" + labels[i].slice(-29) : labels[i]))};
+    return {tickmode: "array", tickvals: at, ticktext: at.map(i => plain(short[i]))};
   };
 
   /* Heat maps side by side, or below each other where the page is narrow. Panels: {name, x, y: labels, z: rows, difference}. */
@@ -71,7 +79,7 @@ const Draw = (() => {
     const look = colours(light), panels = spec.panels, wide = width > 620 || panels.length === 1, n = panels.length;
     const square = panels.some(panel => panel.y.join("\n") === panel.x.join("\n"));  // layers against layers
     const rows = Math.max(...panels.map(panel => panel.y.length)), one = Math.min(760, Math.max(240, (square ? 36 : 20) * rows + 110));
-    const longest = Math.min(30, Math.max(0, ...panels.flatMap(panel => panel.x.map(label => label.length))));
+    const longest = Math.max(0, ...panels.flatMap(panel => cut(panel.x).map(label => label.length)));
     const labels = longest > 4 ? 44 + 5.2 * longest : 62, more = Math.max(0, labels - 106);  // pixels below the last map
     const layout = baseLayout(look, (wide ? one : one * n) + more), traces = [], gap = wide ? 0.03 : 0.09, part = (1 - gap * (n - 1)) / n;
     layout.annotations = [];

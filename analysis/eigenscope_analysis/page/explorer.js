@@ -7,7 +7,8 @@ const Explorer = (() => {
   const TABS = [["layers", "Layers"], ["curves", "Learning curves"], ["spectra", "Spectra and angles"], ["classes", "Classes"],
                 ["more", "More"], ["points", "Points"]];
   const FIRST = {layers: "saturation", curves: "accuracy", spectra: "eigenvalues", classes: "recall"};
-  const MEANING = {split: "split", delta: "δ", reference: "compared with", layer: "layer", layer_or_all: "layer", probe_epoch: "epoch of the probes"};
+  const MEANING = {split: "split", delta: "δ", reference: "compared with", layer: "layer", layer_or_all: "layer", probe_epoch: "epoch of the probes",
+                   probe_dataset: "probes on", other_point: "compared with"};
   const state = {tab: "layers", a: [0], b: null, of: {}};
   let root, panel, told, charts = {}, drawing = 0;
 
@@ -327,11 +328,13 @@ const Explorer = (() => {
   const noted = text => (text ? `<br>${Draw.plain(text)}` : "");
   const indexOf = (places, label) => Math.max(0, places.findIndex(place => place.label === label));
 
-  /* Times at which anything was measured; other dimensions whole. */
+  /* Times at which anything was measured, and points with which anything was compared; other dimensions whole. */
   function shown(side, x, y, at) {
-    if (!Data.isTime(x) || !y) return side.along[x];
+    const points = x === "other_point";
+    if (!y || !Data.isTime(x) && !points) return side.along[x];
     const measured = side.along[x].filter(place => side.along[y].some(row => Number.isFinite(side.get({...at, [y]: row, [x]: place}))));
-    return measured.length ? measured : side.along[x];
+    if (!measured.length) return side.along[x];
+    return points ? side.along[x].filter(place => measured.includes(place) || side.points.includes(place.value)) : measured;
   }
 
   function profileOf(variable, how, sides, fixed, own) {
