@@ -139,7 +139,8 @@ def to_frame(dataset, variables=None, steps=False):
     """A tidy table: one row for each point, split, epoch, layer and delta, with the axes of the grid beside the numbers.
 
     `dataset` is the result of open(), or a path. `variables` chooses columns; the default is all variables that have only
-    these dimensions, so spectra, probes and per-class values are left out. Rows without any number are left out. Columns of text
+    these dimensions, so spectra, per-class values and probes, also those of other
+    datasets (probe_dataset_…), are left out; r.probe_dataset_accuracy.to_dataframe() is a table of one of them. Rows without any number are left out. Columns of text
     are categories: layers in the order of the network, others as they appear. With `steps`, the rows are those of training steps
     (measure.steps): point, step, layer and delta.
     """
