@@ -237,7 +237,6 @@ class Network(results.Case):
                 self.assertTrue(np.isfinite(values[name][1, :, hidden[-1]]).all())
                 self.assertTrue(np.isnan(np.delete(values[name], hidden[-1], axis=2)).all())
 
-
     def test_methods(self):
         """The mean of the rows of a sample is the row of `mean`, and its columns are those of {pool: 1}."""
         found = []

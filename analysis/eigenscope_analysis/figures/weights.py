@@ -16,12 +16,14 @@ def draw(sweep):
     if not matrices.networks:
         raise style.Nothing("no complete point has weights")
     shown = spread_evenly(matrices.networks, MOST)
-    known = {name for network in shown for name, value in zip(network.names(), matrices.of(network, "frobenius_norm")) if np.isfinite(value)}
+    known = {name for network in shown
+             for name, value in zip(network.names(), matrices.of(network, "frobenius_norm")) if np.isfinite(value)}
     names = [name for name in merged_order([network.names() for network in shown]) if name in known]
     figure, axes = style.panels(len(NUMBERS), 2, 3.1, width=1.25 * style.WIDE)
     for axis, (name, words, log) in zip(axes, NUMBERS):
         for i, (network, colour) in enumerate(zip(shown, style.along(len(shown)))):
-            at = [(names.index(layer), value) for layer, value in zip(network.names(), matrices.of(network, name)) if (value > 0 if log else np.isfinite(value))]
+            values = zip(network.names(), matrices.of(network, name))
+            at = [(names.index(layer), value) for layer, value in values if (value > 0 if log else np.isfinite(value))]
             axis.plot(*(zip(*at) if at else ((), ())), color=colour, marker=style.MARKERS[i % len(style.MARKERS)],
                       linestyle=style.LINES[i % len(style.LINES)], label=network.label or "the network")
         axis.set_title(words)
@@ -36,8 +38,9 @@ def draw(sweep):
     figure.legend(*axes[0].get_legend_handles_labels(), loc="upper center", ncols=4, bbox_to_anchor=(0.5, 1.0))
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - (0.1 + 0.2 * -(-len(shown) // 4)) / figure.get_figheight()))
     caption = (f"Numbers of the weight matrix of each layer after the last measured epoch, {style.over_seeds(shown)}: the largest singular value, "
-               "‖W‖²/σ₁², the exponent of the power law of the eigenvalues of WᵀW (Clauset, Shalizi and Newman; with its Kolmogorov-Smirnov "
-               "distance in the table of layers), and ‖W − W₀‖/‖W₀‖, where W₀ are the first measured weights. Layers without a matrix are left out.")
+               "‖W‖²/σ₁², the exponent of the power law of the eigenvalues of WᵀW (Clauset, Shalizi and Newman; with its Kolmogorov-"
+               "Smirnov distance in the table of layers), and ‖W − W₀‖/‖W₀‖, where W₀ are the first measured weights. Layers without a "
+               "matrix are left out.")
     return figure, caption + style.shown_of(shown, matrices.networks)
 
 
