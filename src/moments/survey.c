@@ -117,6 +117,21 @@ static void keep_common(es_moments_info_t *info, const es_moments_part_t *p) {
   info->n_records = n;
 }
 
+/* Checks the layers of one part. Notes classes and lanes of sums that all parts and layers have alike, else 0. */
+static es_code_t check_layers(es_moments_info_t *info, es_moments_part_t *p, es_status_t *status) {
+  for (int i = 0; i < info->n_layers; i++) {
+    const int32_t width = info->layers[i].width;
+    int32_t classes = 0, lanes = 0;
+    ES_TRY(es_moments_check(p, i, width, status));
+    ES_TRY(es_moments_check_classes(p, i, width, &classes, status));
+    ES_TRY(es_moments_check_lanes(p, i, width, &lanes, status));
+    if (p->part == 0 && i == 0) info->class_sums = classes, info->lanes = lanes;
+    if (classes != info->class_sums) info->class_sums = 0;
+    if (lanes != info->lanes) info->lanes = 0;
+  }
+  return ES_OK;
+}
+
 /* Adds rows, means, loss and accuracy of one part to the facts of all parts. counts: (records, 2 + layers). */
 static es_code_t survey_part(es_moments_info_t *info, es_moments_part_t *p, double *counts, uint64_t *hash,
                              es_status_t *status) {
@@ -130,15 +145,7 @@ static es_code_t survey_part(es_moments_info_t *info, es_moments_part_t *p, doub
   es_code_t code = owned.failed ? es_out_of_memory(status, ES_MOMENTS_STAGE, "the records of %s", p->path) : ES_OK;
   for (int k = 0; code == ES_OK && k < 2; k++)
     code = es_moments_vector(p, k == 0 ? "loss" : "accuracy", H5T_NATIVE_DOUBLE, p->n_rows, scalars[k], status);
-  for (int i = 0; code == ES_OK && i < info->n_layers; i++) {
-    int32_t classes = 0, lanes = 0;
-    code = es_moments_check(p, i, info->layers[i].width, status);
-    if (code == ES_OK) code = es_moments_check_classes(p, i, info->layers[i].width, &classes, status);
-    if (code == ES_OK) code = es_moments_check_lanes(p, i, info->layers[i].width, &lanes, status);
-    if (p->part == 0 && i == 0) info->class_sums = classes, info->lanes = lanes;
-    if (classes != info->class_sums) info->class_sums = 0;
-    if (lanes != info->lanes) info->lanes = 0;
-  }
+  if (code == ES_OK) code = check_layers(info, p, status);
   int64_t most = 0;
   if (code == ES_OK) code = es_moments_samples(p, &most, status);
   if (most > info->most_samples) info->most_samples = (int32_t)most;

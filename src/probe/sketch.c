@@ -230,8 +230,10 @@ static const double NEGLIGIBLE = 0.1;
 static double choose(rows_t *rows, bool differ) {
   const int64_t most = differ ? SAMPLED : UNIFORM, stride = (rows->n + most - 1) / most;
   es_rows_choose(rows, stride, differ ? NEGLIGIBLE : 0.0);
-  for (int lane = 0; lane < rows->group->lane_count; lane++)
-    rows->lanes[lane] = (double)((rows->start[lane + 1] - rows->start[lane] + stride - 1) / stride);
+  for (int lane = 0; lane < rows->group->lane_count; lane++) {
+    const int64_t chosen = (rows->start[lane + 1] - rows->start[lane] + stride - 1) / stride;
+    rows->lanes[lane] = (double)chosen;
+  }
   if (rows->group->lane_count == 0) rows->lanes[0] = 0.0;
   es_tree_sum_f64(rows->group, rows->lanes, 1);
   return rows->lanes[0] / (double)rows->n;
