@@ -61,7 +61,7 @@ class Array(results.Case):
 
     def call(self, *command, expect=0):
         done = subprocess.run([str(word) for word in command], cwd=self.work, env=self.env, capture_output=True, text=True,
-                              timeout=60)
+                              timeout=300)
         if expect is not None:
             self.assertEqual(done.returncode, expect, f"{command}\n{done.stdout}\n{done.stderr}\n{self.logs()}")
         return done
