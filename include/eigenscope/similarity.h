@@ -102,5 +102,7 @@ typedef struct es_similarity_content {
 } es_similarity_content_t;
 /** Writes the file atomically: netCDF-4, with the dimensions set, other and pair. ES_SYSTEM. */
 es_code_t es_similarity_write(const char *path, const es_similarity_content_t *content, es_status_t *status);
+/** True if a file is one of es_similarity_write, of any version. */
+bool es_similarity_check(const char *path);
 
 #endif

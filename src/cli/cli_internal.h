@@ -24,6 +24,10 @@ es_plan_request_t es_cli_request(const es_arguments_t *arguments, int index);
 /* Reads the value of an option from `least` to `most`; leaves *out unchanged if the option was not given. ES_INPUT. */
 es_code_t es_cli_integer(const es_arguments_t *arguments, const char *name, int64_t least, int64_t most, int64_t *out,
                          es_status_t *status);
+/* ES_INPUT if --to is missing, or names an existing file that `is_ours` does not know as `what` ("a merged file"),
+ * which must not be replaced. */
+es_code_t es_cli_check_target(const char *to, bool (*is_ours)(const char *path), const char *what, const char *stage,
+                              es_status_t *status);
 /* Reads --format table|json. */
 es_code_t es_cli_format(const es_arguments_t *arguments, bool *json, es_status_t *status);
 /* Prints the text unless the status has a failure; destroys the text. If cut: "out of memory for <what>". */

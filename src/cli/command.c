@@ -4,8 +4,10 @@
 #include "eigenscope/comm.h"
 #include "eigenscope/file.h"
 #include "eigenscope/model.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 int es_cli_exit_code(const es_status_t *status) {
   switch (status->code) {
@@ -75,6 +77,19 @@ es_code_t es_cli_integer(const es_arguments_t *arguments, const char *name, int6
   if (text == NULL || (es_text_to_int(text, out) && *out >= least && *out <= most)) return ES_OK;
   return es_fail(status, ES_INPUT, "arguments", "%s %.100s: must be an integer from %lld to %lld", name, text,
                  (long long)least, (long long)most);
+}
+
+es_code_t es_cli_check_target(const char *to, bool (*is_ours)(const char *path), const char *what, const char *stage,
+                              es_status_t *status) {
+  struct stat facts;
+  if (to == NULL || to[0] == '\0') return es_fail(status, ES_INPUT, stage, "--to FILE.h5 is missing");
+  if (stat(to, &facts) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return ES_OK;
+    return es_fail(status, ES_INPUT, stage, "--to %s: cannot be examined: %s", to, strerror(errno));
+  }
+  if (is_ours(to)) return ES_OK;
+  return es_fail(status, ES_INPUT, stage, "--to %s: exists but is not %s; choose another name or remove the file", to,
+                 what);
 }
 
 es_code_t es_cli_format(const es_arguments_t *arguments, bool *json, es_status_t *status) {

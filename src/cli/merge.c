@@ -31,19 +31,6 @@ static void print_refused(ES_UNUSED void *context, const char *path, const char 
   fprintf(stderr, "eigenscope: %s: is not merged and counts as missing: %s\n", path, reason);
 }
 
-/* Refuses to replace a file that is not a merged file. */
-static es_code_t check_target(const char *to, es_status_t *status) {
-  struct stat facts;
-  if (to == NULL || to[0] == '\0') return es_fail(status, ES_INPUT, "merge", "--to FILE.h5 is missing");
-  if (stat(to, &facts) != 0) {
-    if (errno == ENOENT || errno == ENOTDIR) return ES_OK;
-    return es_fail(status, ES_INPUT, "merge", "--to %s: cannot be examined: %s", to, strerror(errno));
-  }
-  if (es_merged_check(to)) return ES_OK;
-  return es_fail(status, ES_INPUT, "merge",
-                 "--to %s: exists but is not a merged file; choose another name or remove the file", to);
-}
-
 static es_code_t write_merged(const es_plan_t *plan, es_merge_t *merge, const char *to, const char *missing,
                               es_status_t *status) {
   es_text_t job = {0};
@@ -181,7 +168,7 @@ static int merge(const es_arguments_t *arguments, es_status_t *status) {
   const es_plan_request_t request = es_cli_request(arguments, 0);
   es_plan_t plan;
   int result = ES_EXIT_OK;
-  ES_TRY(check_target(to, status));
+  ES_TRY(es_cli_check_target(to, es_merged_check, "a merged file", "merge", status));
   ES_TRY(es_plan_open(&plan, &request, status));
   es_plan_inspect_for_all(&plan);
   merge_plan(&plan, to, es_arguments_option(arguments, "--no-spectra") == NULL, &result, status);

@@ -22,7 +22,8 @@ static const char usage[] =
     "those of one rank. analysis/README.md has the formulas. report --similarity shows the file of --to as heat maps.";
 static const es_option_t options[] = {
     {"--format", "table|csv", false, "format of the output (default: table)"},
-    {"--to", "FILE.h5", false, "write the numbers into this file instead of printing them"},
+    {"--to", "FILE.h5", false,
+     "file for the numbers, instead of printing them; only a file of similarities is replaced"},
     {"--layer", "NAME", false, "only the layers with this name; * and ? as in measure.layers"},
     {"--epochs", "all|last|0,1,5", false, "epochs to compare (default: all)"},
     {"--procrustes", NULL, false, "also the Procrustes distance of each layer between all its epochs"},
@@ -220,6 +221,8 @@ static es_code_t read_arguments(es_compared_t *s, const es_arguments_t *argument
     return es_fail(status, ES_INPUT, STAGE, "--format %.100s: must be table or csv", format);
   if (s->to != NULL && format != NULL)
     return es_fail(status, ES_INPUT, STAGE, "--format and --to cannot be used together: --to writes an HDF5 file");
+  if (s->to != NULL && s->rank == 0)
+    ES_TRY(es_cli_check_target(s->to, es_similarity_check, "a file of similarities", STAGE, status));
   ES_TRY(es_compared_open(s, arguments, status));
   ES_TRY(list_sets(s, status));
   return list_pairs(s, arguments, status);

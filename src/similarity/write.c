@@ -5,6 +5,8 @@
 #include <hdf5_hl.h>
 #include <string.h>
 
+static const char SCHEMA[] = "eigenscope similarity";
+
 typedef enum dimension { SET, OTHER, PAIR, DIMENSIONS } dimension_t;
 
 typedef struct output {
@@ -59,7 +61,7 @@ static void put_all(void *context) {
   const es_similarity_content_t *c = o->content;
   es_writer_t *w = &o->writer;
   const int32_t version = 1;
-  es_writer_text(w, w->file, "schema", "eigenscope similarity");
+  es_writer_text(w, w->file, "schema", SCHEMA);
   es_writer_number(w, w->file, "schema_version", ES_TYPE_I32, &version);
   es_writer_text(w, w->file, "creator", c->creator);
   es_writer_text(w, w->file, "sample_hash", c->sample_hash);
@@ -80,4 +82,12 @@ es_code_t es_similarity_write(const char *path, const es_similarity_content_t *c
   output_t o = {
       .content = content, .scales = {-1, -1, -1}, .extent = {content->count, content->count, content->n_pairs}};
   return es_writer_replace(&o.writer, path, put_all, &o, status);
+}
+
+bool es_similarity_check(const char *path) {
+  char schema[sizeof SCHEMA], reason[ES_HDF5_REASON_SIZE];
+  ES_HDF5_QUIET;
+  ES_HDF5_ID file = -1;
+  return es_hdf5_open(&file, path, reason) == ES_OK && es_hdf5_text(file, "schema", schema, sizeof schema) &&
+         strcmp(schema, SCHEMA) == 0;
 }

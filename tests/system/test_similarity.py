@@ -193,11 +193,17 @@ class Similarity(harness.Case):
                 ((one, "--format", "json"), "--format json: must be table or csv"),
                 ((one, "--memory", "0"), "--memory 0: must be an integer from 1 to 16777216"),
                 ((one, "--to", "x.h5", "--format", "csv"), "--format and --to cannot be used together.*"),
-                ((one, "--to", "no/x.h5"), "no/x.h5: .*No such file or directory")):
-            for ranks in (0, 2) if arguments[-1] in (two, "0/a=0/z") else (0,):
+                ((one, "--to", "no/x.h5"), "no/x.h5: .*No such file or directory"),
+                ((one, "--to", "d.features.h5"), "--to d.features.h5: exists but is not a file of similarities; choose another name or "
+                                                 "remove the file"),
+                ((one, "--to", "job.yaml"), "--to job.yaml: exists but is not a file of similarities; .*")):
+            for ranks in (0, 2) if arguments[-1] in (two, "0/a=0/z", "d.features.h5") else (0,):
                 done = self.run_program("similarity", *arguments, ranks=ranks, expect=None)
                 self.assertEqual(done.returncode, 1, done)
                 self.assertRegex(done.stderr, rf"(?m)^eigenscope: {message}$", arguments)
+        self.assertEqual((self.folder / "job.yaml").read_text(), results.JOB)
+        for _ in range(2):  # a file of similarities is replaced
+            self.run_program("similarity", one, "--to", "s.h5")
         self.assertRegex(self.run_program("similarity", one, "d.features.h5", "--pair", "a/0/b/c=d/last/b/c").stdout, r"\n.*/b/c +0\.0000\n")
 
 
