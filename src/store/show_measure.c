@@ -372,25 +372,75 @@ static es_code_t refuse_variable(const char *path, es_field_t field, es_status_t
                  es_field_info(field)->name, way);
 }
 
+/* Bytes of the words that two names begin with: 6 of probe_accuracy and probe_objective. */
+static size_t shared_words(const char *one, const char *other) {
+  size_t shared = 0;
+  for (size_t i = 0; one[i] != '\0' && one[i] == other[i]; i++) {
+    if (one[i] == '_') shared = i + 1;
+  }
+  return shared;
+}
+
+/* Appends names as "loss, probe_{accuracy, objective}", because a message has no room for all words. */
+static void list_names(es_text_t *out, const char *const *names, int n) {
+  for (int i = 0, end; i < n; i = end) {
+    size_t shared = i + 1 < n ? shared_words(names[i], names[i + 1]) : 0;
+    for (end = i + 1; shared > 0 && end < n && strncmp(names[end], names[i], shared) == 0; end++) {
+      if (end + 1 < n && shared_words(names[end], names[end + 1]) > shared) break; /* the next ones share more */
+    }
+    if (end == i + 1) shared = 0;
+    es_text_append(out, "%s%.*s%s", i > 0 ? ", " : "", (int)shared, names[i], shared > 0 ? "{" : "");
+    for (int k = i; k < end; k++) es_text_append(out, "%s%s", k > i ? ", " : "", names[k] + shared);
+    if (shared > 0) es_text_append(out, "}");
+  }
+}
+
+/* The measure that NAME or NAME:DATASET may mean: probe_dataset_accuracy of probe_accuracy:DATASET. NULL: none. */
+static const char *nearest_measure(const char *name, size_t length, const char *const *names, int n) {
+  static const char probe[] = "probe_", probe_dataset[] = "probe_dataset_";
+  char text[ES_NAME_MAX];
+  if (name[length] != '\0' && strncmp(name, probe, strlen(probe)) == 0) {
+    const int own = (int)(length - strlen(probe));
+    snprintf(text, sizeof text, "%s%.*s", probe_dataset, own, name + strlen(probe));
+    for (int i = 0; i < n; i++) {
+      if (strcmp(names[i], text) == 0) return names[i];
+    }
+  }
+  snprintf(text, sizeof text, "%.*s", (int)length, name);
+  return es_text_nearest(text, names, n);
+}
+
+/* True if a file has the variable, or may have the numbers that it follows from. */
+static bool may_have(hid_t file, es_field_t field) {
+  const es_field_info_t *info = es_field_info(field);
+  return info->group == ES_GROUP_CORE || H5Lexists(file, info->name, H5P_DEFAULT) > 0;
+}
+
 static es_code_t refuse(const char *path, const char *name, es_status_t *status) {
   const char *names[(int)ES_FIELDS + (int)ES_SCORES + 2];
   int n = 0;
   es_text_t known = {0};
+  ES_HDF5_QUIET;
+  ES_HDF5_ID file = -1;
+  ES_TRY(es_reader_open_file(&file, path, status));
   for (int i = 0; i < ES_FIELDS; i++) {
     const char *field = es_field_info((es_field_t)i)->name;
-    if (is_variable((es_field_t)i))
+    if (is_variable((es_field_t)i) && may_have(file, (es_field_t)i))
       names[n++] = field;
-    else if (strcmp(name, field) == 0)
+    else if (!is_variable((es_field_t)i) && strcmp(name, field) == 0)
       return refuse_variable(path, (es_field_t)i, status);
   }
   for (int i = 0; i < ES_SCORES; i++) names[n++] = es_score_name((es_score_t)i);
   names[n++] = "balanced_accuracy";
   names[n++] = "confusion";
-  const char *nearest = es_text_nearest(name, names, n);
-  if (nearest != NULL)
-    return es_fail(status, ES_INPUT, STORE_STAGE, "%s: there is no measure %.100s; did you mean %s?", path, name,
-                   nearest);
-  for (int i = 0; i < n; i++) es_text_append(&known, "%s%s", i > 0 ? ", " : "", names[i]);
+  const size_t length = strcspn(name, ":");
+  const char *nearest = nearest_measure(name, length, names, n);
+  if (nearest != NULL) {
+    const bool of_dataset = name[length] != '\0' && strncmp(nearest, "probe_dataset_", strlen("probe_dataset_")) == 0;
+    return es_fail(status, ES_INPUT, STORE_STAGE, "%s: there is no measure %.100s; did you mean %s%.100s?", path, name,
+                   nearest, of_dataset ? name + length : "");
+  }
+  list_names(&known, names, n);
   es_fail(status, ES_INPUT, STORE_STAGE, "%s: there is no measure %.100s; measures are %s", path, name,
           es_text_get(&known));
   es_text_destroy(&known);

@@ -50,7 +50,11 @@ static bool append_block(es_text_t *out, const view_t *v, int64_t first, int64_t
   for (int64_t i = first; i < first + n; i++) {
     char name[ES_NAME_MAX];
     snprintf(name, sizeof name, "%s", v->result->probe_dataset[i]);
-    es_text_append(out, "%*.*s ", v->column, NAME_MOST, es_text_make_plain(name));
+    es_text_make_plain(name);
+    const int length = (int)strlen(name), most = length < NAME_MOST ? length : NAME_MOST;
+    es_text_append(out, "%*s", v->column - most, "");
+    es_show_name(out, name, most);
+    es_text_append(out, " ");
   }
   es_show_end_line(out);
   for (int64_t layer = 0; layer < v->result->extent[ES_DIM_LAYER]; layer++) {
