@@ -7,6 +7,8 @@
 
 static const char STAGE[] = "data";
 
+enum { WHERE_MAX = ES_PATH_MAX + 16 }; /* bytes of "job.yaml:12" */
+
 static const char *const SPLIT_NAMES[ES_SPLITS] = {"train", "eval"};
 
 int64_t es_class_quota(int64_t limit, int32_t classes, int32_t c) {
@@ -16,19 +18,19 @@ int64_t es_class_quota(int64_t limit, int32_t classes, int32_t c) {
 static es_code_t check_classes(const es_point_t *point, int32_t classes, const es_dataset_info_t *info,
                                const char *where, es_status_t *status) {
   if (classes > info->classes) {
-    return es_fail(status, ES_INPUT, STAGE, "%s: classes: %d, but dataset %s has only %d; use 2 to %d, or all", where,
-                   classes, point->dataset.name, info->classes, info->classes);
+    return es_fail(status, ES_INPUT, STAGE, "%s: classes: %d, but dataset \"%s\" has only %d; use 2 to %d, or all",
+                   where, classes, point->dataset.name, info->classes, info->classes);
   }
   if (classes < 2) {
     return es_fail(status, ES_INPUT, STAGE,
-                   "%s: classes: %d, but a problem needs at least 2 classes; dataset %s has %d", where, classes,
+                   "%s: classes: %d, but a problem needs at least 2 classes; dataset \"%s\" has %d", where, classes,
                    point->dataset.name, info->classes);
   }
   for (int split = 0; split < ES_SPLITS; split++) {
     for (int32_t c = 0; c < classes; c++) {
       if (info->class_count[split][c] > 0) continue;
       return es_fail(status, ES_INPUT, STAGE,
-                     "%s: classes: %d, but class %d of dataset %s has no %s sample; use at most %d classes", where,
+                     "%s: classes: %d, but class %d of dataset \"%s\" has no %s sample; use at most %d classes", where,
                      classes, c, point->dataset.name, SPLIT_NAMES[split], c);
     }
   }
@@ -45,23 +47,29 @@ static int64_t count_samples(const es_dataset_info_t *info, int32_t classes, int
   return n;
 }
 
+/* The place of a description of a dataset in the job file. */
+static const char *place_of(const es_dataset_spec_t *dataset, const char *job_path, char out[WHERE_MAX]) {
+  snprintf(out, WHERE_MAX, dataset->line > 0 ? "%s:%d" : "%s", job_path, dataset->line);
+  return out;
+}
+
 static es_code_t check_limits(const es_dataset_spec_t *dataset, int32_t classes, const char *job_path,
                               es_status_t *status) {
-  char where[ES_PATH_MAX + 16];
-  snprintf(where, sizeof where, dataset->line > 0 ? "%s:%d" : "%s", job_path, dataset->line);
+  char where[WHERE_MAX];
   for (int split = 0; split < ES_SPLITS; split++) {
     int64_t limit = dataset->limit[split];
     if (limit == 0 || limit >= classes) continue;
     return es_fail(status, ES_INPUT, STAGE,
-                   "%s: limit.%s: %lld, but each of the %d classes of dataset %s needs a sample; use at least %d",
-                   where, SPLIT_NAMES[split], (long long)limit, classes, dataset->name, classes);
+                   "%s: limit.%s: %lld, but each of the %d classes of dataset \"%s\" needs a sample; use at least %d",
+                   place_of(dataset, job_path, where), SPLIT_NAMES[split], (long long)limit, classes, dataset->name,
+                   classes);
   }
   return ES_OK;
 }
 
 es_code_t es_point_bind(es_point_t *point, const es_dataset_info_t *info, const char *job_path, es_status_t *status) {
   const int32_t classes = point->classes == 0 ? info->classes : point->classes;
-  char where[ES_PATH_MAX + 16];
+  char where[WHERE_MAX];
   snprintf(where, sizeof where, point->line_classes > 0 ? "%s:%d" : "%s", job_path, point->line_classes);
   ES_TRY(check_classes(point, classes, info, where, status));
   ES_TRY(check_limits(&point->dataset, classes, job_path, status));
@@ -75,6 +83,11 @@ es_code_t es_point_bind(es_point_t *point, const es_dataset_info_t *info, const 
 es_code_t es_point_bind_probe(es_point_t *point, int i, const es_dataset_info_t *info, const char *job_path,
                               es_status_t *status) {
   es_probe_dataset_t *d = &point->probe.datasets[i];
+  char where[WHERE_MAX];
+  if (info->classes < 2)
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: probe.datasets: a problem needs at least 2 classes; dataset \"%s\" has %d",
+                   place_of(d->spec, job_path, where), d->spec->name, info->classes);
   ES_TRY(check_limits(d->spec, info->classes, job_path, status));
   d->classes = info->classes;
   for (int split = 0; split < ES_SPLITS; split++)

@@ -116,7 +116,7 @@ es_code_t es_dataset_find(const es_job_t *job, const es_yaml_t *value, es_datase
     if (strcmp(name, BUILTIN_NAME) != 0 && length < sizeof known)
       length += (size_t)snprintf(known + length, sizeof known - length, ", %s", name);
   }
-  es_yaml_describe(value, excerpt);
+  es_yaml_describe_name(value, excerpt);
   if (nearest != NULL)
     return es_yaml_fail(&job->tree, value, status, "unknown dataset %s; did you mean \"%s\"?", excerpt, nearest);
   return es_yaml_fail(&job->tree, value, status,
@@ -132,7 +132,7 @@ static es_code_t add_to_probes(es_job_t *job, const es_yaml_t *name, es_status_t
   ES_TRY(es_dataset_resolve(job, name, status));
   for (int i = 0; i < probe->n_datasets; i++) {
     if (strcmp(probe->datasets[i].spec->name, name->text) == 0)
-      return es_yaml_fail(&job->tree, name, status, "probe.datasets has %s twice", name->text);
+      return es_yaml_fail(&job->tree, name, status, "probe.datasets has \"%s\" twice", name->text);
   }
   probe->datasets[probe->n_datasets++] = (es_probe_dataset_t){.spec = find(job, name->text)};
   return ES_OK;

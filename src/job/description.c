@@ -453,7 +453,7 @@ static es_code_t read_base(es_job_t *job, const es_yaml_t *map, const es_yaml_t 
   if (nearest && !es_shipped_find(nearest)) nearest = NULL;
   if (!row && nearest)
     return es_yaml_fail(&job->tree, base, status, "%s.base: unknown model %s; did you mean \"%s\"?", where,
-                        es_yaml_describe(base, excerpt), nearest);
+                        es_yaml_describe_name(base, excerpt), nearest);
   if (!row)
     return es_yaml_fail(&job->tree, base, status,
                         "%s.base must be a described model of eigenscope model list, as in %s, not %s", where,

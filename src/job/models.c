@@ -142,7 +142,7 @@ es_code_t es_model_find(const es_job_t *job, const es_yaml_t *value, es_model_sp
     }
     if (length < sizeof known) length += (size_t)snprintf(known + length, sizeof known - length, ", %s", name);
   }
-  es_yaml_describe(value, excerpt);
+  es_yaml_describe_name(value, excerpt);
   const char *nearest = es_model_nearest(job, word);
   if (nearest != NULL)
     return es_yaml_fail(&job->tree, value, status, "unknown model %s; did you mean \"%s\"?", excerpt, nearest);

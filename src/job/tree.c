@@ -72,7 +72,7 @@ bool es_yaml_is_empty(const es_yaml_t *node) {
          (node->text[0] == '\0' || strcmp(node->text, "~") == 0 || strcmp(node->text, "null") == 0);
 }
 
-const char *es_yaml_describe(const es_yaml_t *node, char out[ES_EXCERPT_MAX]) {
+static const char *describe(const es_yaml_t *node, const char *quoted, char out[ES_EXCERPT_MAX]) {
   if (node->kind != ES_NODE_SCALAR) {
     const char *what = node->kind == ES_NODE_LIST ? "list" : "mapping";
     if (node->n == 0)
@@ -82,13 +82,20 @@ const char *es_yaml_describe(const es_yaml_t *node, char out[ES_EXCERPT_MAX]) {
     return out;
   }
   if (es_yaml_is_empty(node)) return memcpy(out, "nothing", sizeof "nothing");
-  const char *quoted = node->plain ? "" : "the quoted text ";
   size_t length = strlen(node->text), limit = ES_EXCERPT_MAX - 24;
   const bool cut = length > limit;
   if (!cut) limit = length;
   while (cut && limit > 0 && ((unsigned char)node->text[limit] & 0xc0) == 0x80) limit--; /* whole UTF-8 sequences */
   snprintf(out, ES_EXCERPT_MAX, "%s\"%.*s%s\"", quoted, (int)limit, node->text, cut ? "..." : "");
   return out;
+}
+
+const char *es_yaml_describe(const es_yaml_t *node, char out[ES_EXCERPT_MAX]) {
+  return describe(node, node->plain ? "" : "the quoted text ", out);
+}
+
+const char *es_yaml_describe_name(const es_yaml_t *node, char out[ES_EXCERPT_MAX]) {
+  return describe(node, "", out);
 }
 
 es_code_t es_yaml_fail(const es_tree_t *tree, const es_yaml_t *node, es_status_t *status, const char *format, ...) {

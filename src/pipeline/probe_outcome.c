@@ -34,7 +34,7 @@ static int warn_of_layers(const es_probe_target_t *target, int32_t epoch, int64_
   }
   es_text_append(&line, "epoch %d: ", (int)es_result_epoch(c->result, epoch));
   if (target->dataset != ES_PROBE_OWN)
-    es_text_append(&line, "on dataset %s, ", c->point->probe.datasets[target->dataset].spec->name);
+    es_text_append(&line, "on dataset \"%s\", ", c->point->probe.datasets[target->dataset].spec->name);
   es_text_append(&line, "%d of %d %s: %s", n, of, what, es_text_get(&names));
   if (n > NAMES_MOST) es_text_append(&line, " and %d more", n - NAMES_MOST);
   if (n > 0) es_context_warn(c, es_text_get(&line));

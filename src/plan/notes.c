@@ -58,13 +58,14 @@ static void note_limit(notes_t *notes, const es_point_t *point, const es_dataset
   }
   if (used == limit) return;
   if (used == there) {
-    add(notes, line, "%s is %lld, but dataset %s gives %lld %s samples of %d classes: all of them are used", name,
+    add(notes, line, "%s is %lld, but dataset \"%s\" gives %lld %s samples of %d classes: all of them are used", name,
         (long long)limit, point->dataset.name, (long long)there, split_name, point->classes);
     return;
   }
   const int64_t n = limited ? samples_of(point, info, split, scarce) : info->class_count[split][scarce];
   add(notes, line,
-      "%s is %lld, %lld of each of %d classes, but dataset %s gives %lld %s samples of class %d: %lld in all are used",
+      "%s is %lld, %lld of each of %d classes, but dataset \"%s\" gives %lld %s samples of class %d: %lld in all are "
+      "used",
       name, (long long)limit, (long long)es_class_quota(limit, point->classes, scarce), point->classes,
       point->dataset.name, (long long)n, split_name, scarce, (long long)used);
 }
@@ -76,7 +77,7 @@ static void note_dataset(notes_t *notes, const es_point_t *point, const es_datas
   if (point->probe.epochs.kind == ES_EPOCHS_NONE) return;
   note_limit(notes, point, info, ES_TRAIN, "probe.samples", point->probe.samples, true);
   if (point->probe.samples > 0 && point->probe.samples < point->classes)
-    add(notes, 0, "probe.samples is %lld, but dataset %s has %d classes: probes know only the first %lld of them",
+    add(notes, 0, "probe.samples is %lld, but dataset \"%s\" has %d classes: probes know only the first %lld of them",
         (long long)point->probe.samples, point->dataset.name, point->classes, (long long)point->probe.samples);
 }
 
@@ -93,7 +94,7 @@ static void note_limits(notes_t *notes, const es_point_t *point, const es_datase
     note_limit(notes, point, info, ES_EVAL, "measure.step_samples", m->steps.samples, true);
   if (m->similarity == ES_ON && m->similarity_samples > eval &&
       es_job_sets(notes->plan->job, "measure", "similarity_samples"))
-    add(notes, 0, "measure.similarity_samples is %d, but dataset %s gives %lld eval samples: all of them are used",
+    add(notes, 0, "measure.similarity_samples is %d, but dataset \"%s\" gives %lld eval samples: all of them are used",
         m->similarity_samples, point->dataset.name, (long long)eval);
 }
 
@@ -129,11 +130,11 @@ static void note_augment(notes_t *notes, const es_point_t *point, const es_datas
         a->cutout_size, point->resolution);
   if (!a->place) return;
   if (d->fit == ES_FIT_RESIZE)
-    add(notes, d->line, "train.augment has place, but dataset %s has fit: resize: its images fill the canvas; use pad",
-        d->name);
+    add(notes, d->line,
+        "train.augment has place, but dataset \"%s\" has fit: resize: its images fill the canvas; use pad", d->name);
   else if (info->height >= point->resolution && info->width >= point->resolution)
     add(notes, point->line_resolution,
-        "train.augment has place, but the images of dataset %s, %d x %d, fill the canvas of resolution %d", d->name,
+        "train.augment has place, but the images of dataset \"%s\", %d x %d, fill the canvas of resolution %d", d->name,
         info->height, info->width, point->resolution);
 }
 
@@ -144,7 +145,7 @@ static void note_training(notes_t *notes, const es_point_t *point, const es_data
   const es_split_t split = es_point_has_split(point, ES_EVAL) ? ES_EVAL : ES_TRAIN;
   const int32_t compared = es_point_measured_count(point, split) - 1;
   if (t->batch > samples)
-    add(notes, 0, "train.batch is %d, but dataset %s gives %lld train samples: every step has %lld", t->batch,
+    add(notes, 0, "train.batch is %d, but dataset \"%s\" gives %lld train samples: every step has %lld", t->batch,
         point->dataset.name, (long long)samples, (long long)samples);
   const bool several = t->epochs > 1;
   if (several && point->measure.every > t->epochs)

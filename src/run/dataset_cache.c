@@ -2,6 +2,7 @@
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/run.h"
+#include "eigenscope/text.h"
 #include "eigenscope/weights.h"
 #include <string.h>
 
@@ -90,6 +91,23 @@ static es_code_t chain_fingerprints(const es_dataset_cache_t *loaded, const es_p
   return ES_OK;
 }
 
+/* Refuses a result of other data. It has one fingerprint of all its datasets, so nothing says which changed. */
+static es_code_t refuse_data(const char *path, const es_point_t *point, bool weights, const char *was, const char *now,
+                             es_status_t *status) {
+  const int n = es_probe_others(&point->probe);
+  es_text_t names = {0};
+  es_text_append(&names, "dataset%s \"%s\"", n > 0 ? "s" : "", point->dataset.name);
+  for (int i = 0; i < n; i++)
+    es_text_append(&names, "%s \"%s\"", i + 1 < n ? "," : " and", point->probe.datasets[i].spec->name);
+  es_fail(status, ES_INPUT, "run",
+          "%s: was measured on other data (fingerprint %s, but the %s%s now %s %s%s); use another --output, or remove "
+          "this result",
+          path, was, es_text_get(&names), weights ? " with these weights" : "", n > 0 ? "have" : "has", now,
+          n > 0 ? ": one of them has changed, or several" : "");
+  es_text_destroy(&names);
+  return status->code;
+}
+
 /* Checks that the result of one point, if it exists, was made from the same data. */
 static es_code_t check_point(const es_dataset_cache_t *loaded, int64_t index, const es_known_t *result,
                              char known[][ES_ID_SIZE], es_status_t *status) {
@@ -107,12 +125,7 @@ static es_code_t check_point(const es_dataset_cache_t *loaded, int64_t index, co
   memcpy(now, data, sizeof now);
   if (weights) ES_TRY(es_weights_fingerprint(&point, data, now, NULL, status));
   if (strcmp(summary.fingerprint, now) == 0) return ES_OK;
-  return es_fail(status, ES_INPUT, "run",
-                 "%s: was measured on other data (fingerprint %s, but the dataset %s%s%s now has %s); use another "
-                 "--output, or remove this result",
-                 path, summary.fingerprint, point.dataset.name,
-                 es_probe_others(&point.probe) > 0 ? " and probe.datasets" : "", weights ? " with these weights" : "",
-                 now);
+  return refuse_data(path, &point, weights, summary.fingerprint, now, status);
 }
 
 es_code_t es_dataset_cache_check(const es_dataset_cache_t *loaded, const es_selection_t *selection,

@@ -106,7 +106,7 @@ class BadJob(harness.Case):
         self.refuse(GOOD, "job.yaml:3: layer features.0 would have no channels (8 at width 1); use a larger width "
                     "(model tiny, width 1/64, resolution 32)", sets=["grid.width=1/64"])
         self.refuse(GOOD.replace("seed: 0", "classes: 4"),
-                    "job.yaml:5: classes: 4, but dataset shapes has only 3; use 2 to 3, or all")
+                    "job.yaml:5: classes: 4, but dataset \"shapes\" has only 3; use 2 to 3, or all")
 
     def test_job_file(self):
         for command in ("plan", "status"):

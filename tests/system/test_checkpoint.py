@@ -252,7 +252,7 @@ eigenscope: job.yaml:8: files of weights, as listed above: 0 missing, 1 that can
         self.put("w.safetensors", {**tensors, "fc.bias": tensors["fc.bias"] + 1})
         done = self.measure("{files: w.safetensors}", sets, expect=1)
         self.assertIn("was measured on other data", done.stderr)
-        self.assertIn("the dataset shapes with these weights now has", done.stderr)
+        self.assertIn("the dataset \"shapes\" with these weights now has", done.stderr)
 
     def test_weights_that_are_not_finite(self):
         tensors = dict(self.weights["residual", 0.125])

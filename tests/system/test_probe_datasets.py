@@ -1,10 +1,12 @@
 """probe.datasets: probes fitted to other data than the network trains on, compared with probes of the dataset of the point,
 with a job of checkpoints, and with a naive Newton method."""
 import json
+import shutil
 
 import h5py
 import numpy as np
 
+import faults
 import harness
 import results
 from test_probes import fit, pool, softmax
@@ -156,6 +158,11 @@ class Training(results.Case):
         for measure in ("probe_dataset_accuracy", "probe_dataset_accuracy:none"):
             done = self.run_program("show", path, "--measure", measure, expect=1)
             self.assertIn("name one of the datasets twin, many, three, as in --measure probe_dataset_accuracy:twin", done.stderr)
+        for measure, message in (("probe_accuracy:many", "did you mean probe_dataset_accuracy:many?"),
+                                 ("probe_dataset_acuracy:many", "did you mean probe_dataset_accuracy:many?"),
+                                 ("accuracy:many", "did you mean accuracy?"),
+                                 ("none", ", probe_dataset_{accuracy, objective, gradient_norm, iterations}, recall, ")):
+            self.assertIn(message, self.run_program("show", path, "--measure", measure, expect=1).stderr)
         self.run_program("merge", "job.yaml", "--output", "whole", "--to", "all.h5")
         merged, whole = results.variables(self.folder / "all.h5"), self.variables("whole")
         self.assertEqual(list(merged["probe_dataset"]), list(whole["probe_dataset"]))
@@ -173,10 +180,41 @@ class Training(results.Case):
         (self.folder / "now.h5").symlink_to("9.h5")
         done = self.run_job("--quiet", sets=sets, expect=1)
         self.assertIn("was measured on other data", done.stderr)
-        self.assertIn("shapes and probe.datasets", done.stderr)
+        self.assertIn("the datasets \"shapes\", \"twin\", \"many\" and \"three\" now have", done.stderr)
         (self.folder / "now.h5").unlink()
         done = self.run_job("--quiet", sets=sets, output="none", expect=1)
         self.assertRegex(done.stderr, r"job\.yaml:\d+: dataset many: .*now\.h5")
+
+
+class Stops(faults.Case):
+    """Stops at a question of a run (tests/fault/fault.h); its clock stands still, so the questions are always the same."""
+    # The first layer fills a round of 1 MiB, the three others are the second round.
+    job = JOB.replace("train: 67", "train: 150").replace("train: 90", "train: 150").replace(
+        "{epochs: all, pool: 3, datasets: [twin, many, three]}", "{epochs: last, pool: 16, memory: 1, datasets: [many]}")
+
+    def questions(self, output):
+        """How often a run asks whether it must stop."""
+        self.run_faults("--quiet", ranks=0, output=output, notes=str(self.folder / "notes"), expect=0)
+        paths = [faults.Path(0, line) for line in (self.folder / "notes.0").read_text().splitlines()]
+        return sum(path.calls for path in paths if path.kind == "stop")
+
+    def test_rounds_that_are_complete_are_not_fitted_again(self):
+        of_whole = self.questions("whole")
+        path, = self.points("whole").values()
+        values = results.variables(path)
+        own, many = values["probe_iterations"][0], values["probe_dataset_iterations"][0, 0]
+        least = [many[1:], many[:1], own[1:], own[:1]]  # the rounds, from the last to the first: iterations, which all ask
+        before = 0
+        for i, iterations in enumerate(least):
+            with self.subTest(round=i):
+                shutil.rmtree(self.folder / "out", True)
+                # The run before asked `before` times for the rounds behind this one, and when it started.
+                self.run_faults("--quiet", ranks=0, fault=f"stop:{of_whole - max(before, 1)}:on", expect=3)
+                asked = self.questions("out")
+                self.assert_same("whole", "out")
+                self.assertGreaterEqual(asked - before, iterations.sum())
+                before = asked
+        self.assertLess(before, of_whole)
 
 
 class Messages(results.Case):
@@ -186,7 +224,8 @@ class Messages(results.Case):
         source = "source: activations\nactivations: {file: a.h5}\n"
         for given, message in (("[many, nothing]", r"unknown dataset \"?nothing\"?; known datasets are"),
                                ("[many, shape]", r"unknown dataset \"?shape\"?; did you mean \"shapes\"\?"),
-                               ("[many, many]", "probe.datasets has many twice"), ("{many: 1}", "must be a list of names of datasets"),
+                               ("[many, many]", "probe.datasets has \"many\" twice"), ("{many: 1}", "must be a list of names of datasets"),
+                               ('[""]', "unknown dataset \"\"; known datasets are"), ('["nothing"]', "unknown dataset \"nothing\"; known"),
                                ("[[many]]", "must be a list of names of datasets"),
                                (str(["many"] * 17), "17 entries, but must have at most 16")):
             done = self.run_program("plan", "job.yaml", "--set", f"probe.datasets={given}", expect=1)
@@ -194,7 +233,15 @@ class Messages(results.Case):
         self.write("bad.yaml", JOB.replace("[twin, many, three]", "[many,\n nothing]"))
         self.assertIn("bad.yaml:13: unknown dataset", self.run_program("plan", "bad.yaml", expect=1).stderr)
         done = self.run_program("plan", "job.yaml", "--set", "datasets.many.limit={train: 5}", expect=1)
-        self.assertIn("limit.train: 5, but each of the 7 classes of dataset many needs a sample; use at least 7", done.stderr)
+        self.assertIn("limit.train: 5, but each of the 7 classes of dataset \"many\" needs a sample; use at least 7", done.stderr)
+        with h5py.File(self.folder / "mono.h5", "w") as file:
+            for split in ("train", "eval"):
+                file[f"{split}/images"], file[f"{split}/labels"] = np.zeros((9, 12, 12), "u1"), np.zeros(9, "u1")
+        mono = ("--set", "datasets.mono={format: hdf5, path: mono.h5}")
+        for key in ("grid.dataset=mono", "probe.datasets=[many, mono]"):
+            done = self.run_program("plan", "job.yaml", *mono, "--set", key, expect=1)
+            self.assertIn("a problem needs at least 2 classes; dataset \"mono\" has 1", done.stderr)
+        self.assertRegex(done.stderr, r"job\.yaml:\d+: probe\.datasets: a problem")
         done = self.run_program("plan", "job.yaml", "--set", "grid.probe.datasets=[many]", expect=1)
         self.assertIn("probe.datasets cannot be an axis", done.stderr)
         self.write("files.yaml", "name: t\n" + source + "probe: {epochs: last, datasets: [fashion-mnist]}\n")
@@ -203,9 +250,19 @@ class Messages(results.Case):
         self.write("files.yaml", "name: t\n" + moments + "probe: {epochs: last, datasets: [fashion-mnist]}\n")
         self.assertIn("source: moments has only files", self.run_program("plan", "files.yaml", expect=1).stderr)
 
+    def test_long_names(self):
+        """show cuts the beginning of a name, as of layers, and marks the cut."""
+        names = "a-name-of-16-cha", "the-name-of-17-ch", "f1"
+        self.run_job("--quiet", sets=[*(f"datasets.{name}={DATASETS['three']}" for name in names), "train.epochs=1",
+                                      f"probe.datasets=[{', '.join(names)}]"])
+        path, = self.points().values()
+        table = self.run_program("show", path).stdout.split("accuracy of probes on other datasets, ")[1].splitlines()
+        self.assertEqual(table[1].split(), ["layer", "a-name-of-16-cha", "~e-name-of-17-ch", "f1"])
+        self.assertEqual(len({len(line) for line in table[2:6]}), 1)
+
     def test_notes(self):
         done = self.run_job("--dry-run", sets=["probe.samples=5", "probe.datasets=[many]"])
-        self.assertIn("probe.samples is 5, but dataset many has 7 classes: probes know only the first 5 of them", done.stderr)
+        self.assertIn("probe.samples is 5, but dataset \"many\" has 7 classes: probes know only the first 5 of them", done.stderr)
         self.write("idle.yaml", JOB.replace("epochs: all, pool: 3, ", "").replace("seed: 5}", "seed: 5, limit: {train: 1}}"))
         done = self.run_program("run", "idle.yaml", "--dry-run")
         self.assertIn("probe.datasets has no effect: probe.epochs is none", done.stderr)
@@ -217,7 +274,7 @@ class Messages(results.Case):
         done = self.run_job("--quiet", sets=sets)
         path, = self.points().values()
         converged = results.variables(path)["probe_dataset_converged"]
-        self.assertEqual("on dataset many, " in done.stderr, bool((converged == 0).any()), done.stderr)
+        self.assertEqual("on dataset \"many\", " in done.stderr, bool((converged == 0).any()), done.stderr)
         self.assertTrue((converged == 0).any())
         shown = self.run_program("show", path).stdout
         table = shown.split("accuracy of probes on other datasets, eval split, after epoch 2\n")[1].splitlines()

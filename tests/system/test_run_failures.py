@@ -205,7 +205,7 @@ train: {epochs: 1, batch: 16}
         done = self.run_job(*arguments, ranks=ranks, expect=1)
         line, = [line for line in done.stderr.splitlines() if line.startswith("eigenscope:")]
         self.assertRegex(line, r"^eigenscope: out/points/\w{16}\.h5: was measured on other data \(fingerprint \w{16}, but the "
-                               r"dataset files now has \w{16}\); use another --output, or remove this result$")
+                               r"dataset \"files\" now has \w{16}\); use another --output, or remove this result$")
         self.assertEqual(done.stdout, "")
         self.assertEqual({name: (self.folder / "out" / name).stat().st_mtime_ns for name in self.files()}, before)
 

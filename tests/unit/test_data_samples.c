@@ -51,25 +51,26 @@ TEST_WITH(set_up, tear_down, bind) {
   assert_int_equal(some.classes, 3);
 
   assert_bind_refused(point_of(5, 0, 0), info,
-                      "job.yaml:12: classes: 5, but dataset tiny has only 4; use 2 to 4, or all");
+                      "job.yaml:12: classes: 5, but dataset \"tiny\" has only 4; use 2 to 4, or all");
   assert_bind_refused(point_of(1, 0, 0), info,
-                      "job.yaml:12: classes: 1, but a problem needs at least 2 classes; dataset tiny has 4");
+                      "job.yaml:12: classes: 1, but a problem needs at least 2 classes; dataset \"tiny\" has 4");
   assert_bind_refused(
       point_of(0, 3, 0), info,
-      "job.yaml:20: limit.train: 3, but each of the 4 classes of dataset tiny needs a sample; use at least 4");
+      "job.yaml:20: limit.train: 3, but each of the 4 classes of dataset \"tiny\" needs a sample; use at least 4");
   assert_bind_refused(
       point_of(3, 0, 2), info,
-      "job.yaml:20: limit.eval: 2, but each of the 3 classes of dataset tiny needs a sample; use at least 3");
+      "job.yaml:20: limit.eval: 2, but each of the 3 classes of dataset \"tiny\" needs a sample; use at least 3");
   es_point_t unknown_line = point_of(5, 0, 0);
   unknown_line.line_classes = 0;
-  assert_bind_refused(unknown_line, info, "job.yaml: classes: 5, but dataset tiny has only 4; use 2 to 4, or all");
+  assert_bind_refused(unknown_line, info, "job.yaml: classes: 5, but dataset \"tiny\" has only 4; use 2 to 4, or all");
 }
 
 TEST_WITH(set_up, tear_down, bind_class_without_eval) {
   es_dataset_info_t info = *es_dataset_info(dataset);
   info.class_count[ES_EVAL][2] = 0;
-  assert_bind_refused(point_of(0, 0, 0), &info,
-                      "job.yaml:12: classes: 4, but class 2 of dataset tiny has no eval sample; use at most 2 classes");
+  assert_bind_refused(
+      point_of(0, 0, 0), &info,
+      "job.yaml:12: classes: 4, but class 2 of dataset \"tiny\" has no eval sample; use at most 2 classes");
   es_point_t two = point_of(2, 0, 0);
   assert_ok(es_point_bind(&two, &info, "job.yaml", fresh()));
 }

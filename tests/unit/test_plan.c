@@ -181,19 +181,22 @@ static void check_notes(const char *settings, const char *expected) {
 TEST(notes_of_balanced_limits) {
   check_notes(", limit: {train: 15}}}\ntrain: {batch: 15}", "");
   check_notes(", limit: {train: 16}}}\ntrain: {batch: 16}", "");
-  check_notes(", limit: {train: 60}}}\ntrain: {batch: 45}",
-              "job.yaml:3: limit.train is 60, 20 of each of 3 classes, but dataset rare gives 5 train samples of class "
-              "1: 45 in all are used\n");
+  check_notes(
+      ", limit: {train: 60}}}\ntrain: {batch: 45}",
+      "job.yaml:3: limit.train is 60, 20 of each of 3 classes, but dataset \"rare\" gives 5 train samples of class "
+      "1: 45 in all are used\n");
   check_notes(
       ", limit: {train: 100, eval: 30}}}\ntrain: {batch: 72}",
-      "job.yaml:3: limit.train is 100, 33 of each of 3 classes, but dataset rare gives 5 train samples of class "
+      "job.yaml:3: limit.train is 100, 33 of each of 3 classes, but dataset \"rare\" gives 5 train samples of class "
       "1: 72 in all are used\n");
-  check_notes(", limit: {train: 150}}}\ntrain: {batch: 100}",
-              "job.yaml:3: limit.train is 150, but dataset rare gives 100 train samples of 3 classes: all of them are "
-              "used\n");
-  check_notes("}}\ntrain: {batch: 100}\nprobe: {epochs: last, samples: 30}",
-              "job.yaml: probe.samples is 30, 10 of each of 3 classes, but dataset rare gives 5 train samples of class "
-              "1: 25 in all are used\n");
+  check_notes(
+      ", limit: {train: 150}}}\ntrain: {batch: 100}",
+      "job.yaml:3: limit.train is 150, but dataset \"rare\" gives 100 train samples of 3 classes: all of them are "
+      "used\n");
+  check_notes(
+      "}}\ntrain: {batch: 100}\nprobe: {epochs: last, samples: 30}",
+      "job.yaml: probe.samples is 30, 10 of each of 3 classes, but dataset \"rare\" gives 5 train samples of class "
+      "1: 25 in all are used\n");
   check_notes("}}\ntrain: {batch: 100}\nprobe: {epochs: none, samples: 30}", "");
 }
 
@@ -234,7 +237,7 @@ TEST(refused) {
          "/include/train-images-idx3-ubyte: this file does not exist, neither plain nor "
          "with .gz");
   refuse("name: x\ngrid: {dataset: shapes, model: mlp,\n  classes: [2, 4]}\n" SHAPES,
-         "job.yaml:3: classes: 4, but dataset shapes has only 3; use 2 to 3, or all");
+         "job.yaml:3: classes: 4, but dataset \"shapes\" has only 3; use 2 to 3, or all");
   refuse("name: x\ngrid:\n  dataset: shapes\n  model: thin\n  width: [1,\n    1/16]\nmodels: {thin: {vgg: [64, 8, "
          "M]}}\n" SHAPES,
          "job.yaml:6: layer features.3 would have no channels (8 at width 1); use a larger width (model thin, width "
