@@ -1,5 +1,5 @@
-/* Gradients (measure.gradients): norms of the gradients of the weights of each measured layer over the training steps of
- * each measured epoch; point.h has the formulas.
+/* Gradients (measure.gradients): norms of the gradients of the weights of each measured layer over the training steps
+ * of each measured epoch; point.h has the formulas.
  *
  * Each layer has one rank, which adds in the order of the elements and steps: all ranks have the same gradients. */
 #include "analysis.h"
