@@ -260,6 +260,23 @@ class Messages(results.Case):
         self.assertEqual(table[1].split(), ["layer", "a-name-of-16-cha", "~e-name-of-17-ch", "f1"])
         self.assertEqual(len({len(line) for line in table[2:6]}), 1)
 
+    def test_a_class_without_eval_samples(self):
+        """It is a class of the probe, and has no part in the accuracy, which is a share of all eval samples."""
+        random = np.random.default_rng(3)
+        with h5py.File(self.folder / "gap.h5", "w") as file:
+            for split, labels in (("train", [0, 1, 2] * 10), ("eval", [0, 1] * 4)):
+                file[f"{split}/images"] = random.integers(0, 99, (len(labels), 8, 8), "u1") + np.array(labels, "u1")[:, None, None] * 70
+                file[f"{split}/labels"] = np.array(labels, "u1")
+        sets = ["datasets.gap={format: hdf5, path: gap.h5}", "probe.datasets=[gap]", "probe.epochs=last"]
+        self.run_job("--quiet", sets=sets)
+        path, = self.points().values()
+        values = results.variables(path)
+        hits = values["probe_dataset_accuracy"][0, 1, 0] * 8
+        self.assertEqual(list(values["probe_dataset_classes"]), [3])
+        self.assertTrue((hits == hits.round()).all() and hits[0] > 4, hits)
+        self.assertIn("class 2 of dataset \"gap\" has no eval sample",
+                      self.run_job("--dry-run", sets=[*sets, "grid.dataset=gap"], expect=1).stderr)
+
     def test_notes(self):
         done = self.run_job("--dry-run", sets=["probe.samples=5", "probe.datasets=[many]"])
         self.assertIn("probe.samples is 5, but dataset \"many\" has 7 classes: probes know only the first 5 of them", done.stderr)
