@@ -460,6 +460,7 @@ static void write_decisions(const run_t *run, const es_search_t *search) {
   es_status_t status = {0};
   es_search_print_json(search, &text);
   snprintf(path, sizeof path, "%s/search.json", run->out->plan.output);
+  es_file_remove_parts(path); /* of a killed run */
   if (text.failed || es_file_write_atomic(path, es_text_get(&text), text.length, &status) != ES_OK)
     fprintf(stderr, "eigenscope: warning: %s\n", text.failed ? "out of memory for search.json" : status.message);
   es_text_destroy(&text);
