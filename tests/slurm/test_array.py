@@ -25,7 +25,7 @@ NEEDED = ("slurmctld", "slurmd", "munged", "sbatch", "mpirun")
 # The grid of the quickstart on synthetic images, with enough epochs for a signal to arrive between two of them.
 SETS = ["--set", "grid.dataset=shapes", "--set",
         "datasets.shapes={format: synthetic, size: 16, channels: 1, train: 192, eval: 64}",
-        "--set", "train.epochs=40", "--set", "train.batch=64"]
+        "--set", "train.epochs=80", "--set", "train.batch=64"]
 
 
 class Array(results.Case):
@@ -288,10 +288,10 @@ class Array(results.Case):
         self.assertEqual(self.status("--points", "3", "--missing", expect=0), "")
 
     def saved(self, points):
-        """Last saved epoch of incomplete points: 0 if nothing is saved, 40 when complete."""
+        """Last saved epoch of incomplete points: 0 if nothing is saved, 80 when complete."""
         rows = [line.split() for line in self.status("--saved", "--points", points, expect=None).splitlines()]
         rows = {row[0]: row for row in rows if row and row[0].isdigit() and len(row) > 5}
-        return {point: 40 if "complete" in row else int(row[row.index("started") + 1].split("/")[0]) if "started" in row else 0
+        return {point: 80 if "complete" in row else int(row[row.index("started") + 1].split("/")[0]) if "started" in row else 0
                 for point, row in rows.items()}
 
     def assert_merged(self, merge, missing):
