@@ -78,7 +78,7 @@ static bool means_of_floats(float *restrict out, const float *restrict rows, con
   return finite;
 }
 
-/* The same for one position, where a mean is a row. */
+/* Computes `out` as means_of_floats does where a sample has one position: its mean is its row. */
 ES_KERNEL
 static bool differences(float *restrict out, const float *restrict rows, const float *restrict shift,
                         const int64_t shape[3]) {
@@ -92,7 +92,7 @@ static bool differences(float *restrict out, const float *restrict rows, const f
   return finite;
 }
 
-/* The same in double alone. `wide`: rows and means are double. */
+/* Computes the means relative to `shift` with sums in double. `wide`: rows and means are double, else float. */
 static ES_INLINE void means_of_doubles(void *restrict out, const void *restrict rows, const double *restrict shift,
                                        double *restrict sums, const int64_t shape[3], const bool wide) {
   const int64_t n = shape[0], positions = shape[1], width = shape[2];

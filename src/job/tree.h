@@ -74,7 +74,8 @@ void es_yaml_add(es_yaml_t *parent, es_yaml_t *child);
 bool es_yaml_is_empty(const es_yaml_t *node);
 /* "a list of 3", "an empty mapping", "nothing" or the text in quotes, for "…, not %s"; truncated to fit a message. */
 const char *es_yaml_describe(const es_yaml_t *node, char out[ES_EXCERPT_MAX]);
-/* The same of a name, for "unknown dataset %s": it may be in quotes or not. */
+/* Describes a node that should be a name, for messages such as "unknown dataset %s": a scalar as its text in quotes,
+ * whether the file has quotes or not, and any other node as es_yaml_describe does. */
 const char *es_yaml_describe_name(const es_yaml_t *node, char out[ES_EXCERPT_MAX]);
 
 /* Fails with ES_INPUT and the position of a node: "<path>:<line>: ..." or "--set <argument>: ...". es_yaml_fail_key:

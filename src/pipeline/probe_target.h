@@ -1,4 +1,5 @@
-/* What probes are fitted to, and where their numbers go in the result: the dataset of the point, or another one. */
+/* The target of probes: the dataset to which they are fitted, which is that of the point or one of probe.datasets, and
+ * the variables of the result that take their numbers. */
 #ifndef ES_PIPELINE_PROBE_TARGET_H
 #define ES_PIPELINE_PROBE_TARGET_H
 
